@@ -1,0 +1,1 @@
+"""The reference application: background work of an LLM arena."""

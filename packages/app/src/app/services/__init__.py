@@ -1,0 +1,1 @@
+"""What tasks talk to, one file each."""

@@ -1,0 +1,40 @@
+"""Objects named by their content (tier medium)."""
+
+from celery import shared_task
+from pydantic import BaseModel, Field
+
+from app.services.objects import content_name, objects
+
+
+class PutRequest(BaseModel):
+    """A staged upload, and the SHA-256 its sender claims for it, if any."""
+
+    upload: str = Field(pattern=r"^[0-9a-f]{32}$")
+    sha256: str | None = Field(default=None, pattern=r"^[0-9a-f]{64}$")
+
+
+class Stored(BaseModel):
+    """Where the bytes are now."""
+
+    name: str
+    size_bytes: int
+
+
+class UploadDamagedError(ValueError):
+    """The upload's bytes are not the ones its sender announced."""
+
+
+@shared_task(name="app.tasks.storage.put", pydantic=True)
+def put(request: PutRequest) -> Stored:
+    """Turn an upload into an object.
+
+    The upload stays staged until cleanup, so that a second run, after a crash at any point, changes nothing.
+    """
+    store = objects()
+    data = store.staged(request.upload)
+    name = content_name(data)
+    if request.sha256 not in (None, name):
+        raise UploadDamagedError(
+            f"upload {request.upload}: announced as {request.sha256}, received as {name}: send it again"
+        )
+    return Stored(name=store.put(data), size_bytes=len(data))

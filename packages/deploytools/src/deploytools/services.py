@@ -1,0 +1,54 @@
+"""Which programs make a fleet: values for the supervisor. Pure."""
+
+import signal
+from dataclasses import dataclass
+
+from deploytools.commands import Command, beat_command, worker_command
+from deploytools.fleet import Fleet
+from deploytools.project import Project
+from deploytools.settings import Settings
+
+# Beat has nothing to finish; it closes its schedule file.
+BEAT_GRACE_SECONDS = 10.0
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Service:
+    """A program to keep running. `hurry_signal` is what makes it end at once without losing anything."""
+
+    name: str
+    command: Command
+    grace_seconds: float
+    hurry_signal: signal.Signals
+
+
+def worker_services(fleet: Fleet, settings: Settings, *, node: str, replicas: bool = False) -> list[Service]:
+    """Return the workers to keep running: one a tier, or with `replicas` as many as the fleet declares.
+
+    `node` makes their names differ from those of other fleets on this host.
+    """
+    return [
+        Service(
+            name=tier.name if count == 1 else f"{tier.name}-{number}",
+            command=worker_command(
+                fleet, settings.applied_to(tier), log_level=settings.log_level, node=f"{node}-{number}"
+            ),
+            grace_seconds=tier.grace_seconds,
+            hurry_signal=signal.SIGQUIT,
+        )
+        for tier in fleet
+        for count in [tier.replicas if replicas else 1]
+        for number in range(1, count + 1)
+    ]
+
+
+def beat_service(fleet: Fleet, settings: Settings, *, project: Project) -> Service:
+    """Return the one scheduler; its schedule file is the project's unless CELERY_BEAT_SCHEDULE names another."""
+    return Service(
+        name="beat",
+        command=beat_command(
+            fleet, schedule=settings.beat_schedule or project.beat_schedule, log_level=settings.log_level
+        ),
+        grace_seconds=BEAT_GRACE_SECONDS,
+        hurry_signal=signal.SIGTERM,  # SIGQUIT would end it before it closed its file
+    )

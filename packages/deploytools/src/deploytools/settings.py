@@ -1,0 +1,104 @@
+"""The environment, read once and turned into values. No other module of this package looks at `os.environ`."""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+
+from deploytools.errors import SettingError
+from deploytools.fleet import Autoscale, Tier
+from deploytools.project import Project, find_project
+
+LOG_LEVELS = ("debug", "info", "warning", "error", "critical")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Settings:
+    """What the environment says. None means: as declared in the fleet file."""
+
+    broker_url: str | None = None
+    concurrency: int | None = None
+    autoscale_min: int | None = None
+    autoscale_max: int | None = None
+    max_tasks_per_child: int | None = None
+    log_level: str = "info"
+    beat_schedule: Path | None = None
+    flower_auth: str | None = None
+    probe_queue: str | None = None
+    in_container: bool = False
+
+    def applied_to(self, tier: Tier) -> Tier:
+        """Return the tier with the overrides in place of its own numbers.
+
+        A base concurrency that was not overridden follows overridden bounds; two overrides that contradict each other
+        raise SettingError.
+        """
+        scale = Autoscale(
+            min=self.autoscale_min or min(tier.autoscale.min, self.autoscale_max or tier.autoscale.min),
+            max=self.autoscale_max or max(tier.autoscale.max, self.autoscale_min or 0, self.concurrency or 0),
+        )
+        if scale.min > scale.max:
+            raise SettingError(f"CELERY_AUTOSCALE_MIN={scale.min} is above CELERY_AUTOSCALE_MAX={scale.max}: lower it")
+        concurrency = self.concurrency or min(max(tier.concurrency, scale.min), scale.max)
+        if not scale.min <= concurrency <= scale.max:
+            raise SettingError(
+                f"CELERY_CONCURRENCY={concurrency} is outside autoscale {scale.min}-{scale.max} of tier {tier.name}: "
+                "move it between them, or set CELERY_AUTOSCALE_MIN and CELERY_AUTOSCALE_MAX too"
+            )
+        return msgspec.structs.replace(
+            tier,
+            concurrency=concurrency,
+            autoscale=scale,
+            max_tasks_per_child=self.max_tasks_per_child or tier.max_tasks_per_child,
+        )
+
+
+def read_settings(environ: Mapping[str, str]) -> Settings:
+    """Turn environment variables into settings; raise SettingError for a value that cannot be used."""
+    level = environ.get("CELERY_LOGLEVEL") or "info"
+    if level.lower() not in LOG_LEVELS:
+        raise SettingError(f"CELERY_LOGLEVEL={level}: not a log level: use one of {', '.join(LOG_LEVELS)}")
+    schedule = environ.get("CELERY_BEAT_SCHEDULE")
+    return Settings(
+        broker_url=environ.get("CELERY_BROKER_URL") or None,
+        concurrency=_positive(environ, "CELERY_CONCURRENCY"),
+        autoscale_min=_positive(environ, "CELERY_AUTOSCALE_MIN"),
+        autoscale_max=_positive(environ, "CELERY_AUTOSCALE_MAX"),
+        max_tasks_per_child=_positive(environ, "MAX_TASKS_PER_CHILD"),
+        log_level=level.lower(),
+        beat_schedule=Path(schedule) if schedule else None,
+        flower_auth=environ.get("FLOWER_BASIC_AUTH") or None,
+        probe_queue=environ.get("DEPLOYTOOLS_PROBE_QUEUE") or None,
+        in_container="KUBERNETES_SERVICE_HOST" in environ or environ.get("DEPLOYTOOLS_CONTAINER") == "1",
+    )
+
+
+def current_settings() -> Settings:
+    """Read this process's environment."""
+    return read_settings(os.environ)
+
+
+def current_project(packaged_fleet: Path | None = None) -> Project:
+    """Find the project around this process's folder; see `find_project`."""
+    return find_project(os.environ, Path.cwd(), packaged_fleet)
+
+
+def environment_with(**extra: str) -> dict[str, str]:
+    """Return this process's environment with some variables set, for a process to be started."""
+    return {**os.environ, **extra}
+
+
+def _positive(environ: Mapping[str, str], name: str) -> int | None:
+    text = environ.get(name)
+    if not text:
+        return None
+    if not text.isascii() or not text.isdigit() or int(text) < 1:
+        raise SettingError(f"{name}={text}: not a number of 1 or more: set a whole number, or unset it")
+    return int(text)
+
+
+def use_environment(**values: str) -> None:
+    """Set variables of this process, for what it imports and starts from here on."""
+    os.environ.update(values)

@@ -1,0 +1,27 @@
+"""Make a Celery application part of a fleet."""
+
+from celery import Celery
+
+from deploytools.broker.address import parse_address
+from deploytools.broker.choice import broker_address
+from deploytools.fleet import Fleet
+from deploytools.settings import current_project, current_settings
+from deploytools.worker import memory, probe
+from deploytools.worker.autoscaler import StartAtConcurrency
+from deploytools.worker.settings import fleet_settings
+
+
+def install(app: Celery, fleet: Fleet | None = None) -> Celery:
+    """Give an application its fleet's queues, routes and delivery guarantees, and stamp what it publishes.
+
+    Call it once, where the application is made; publishers and workers alike need it. Without `fleet`, the fleet file
+    of the current project is read. A broker the application names itself is kept; otherwise it is CELERY_BROKER_URL,
+    or the project's embedded broker. Raises FleetFileError or BrokerAddressError.
+    """
+    if not app.conf.broker_url:
+        app.conf.update(broker_url=broker_address(current_settings(), current_project()).url)
+    app.conf.update(fleet_settings(fleet or current_project().fleet(), parse_address(app.conf.broker_url)))
+    app.steps["worker"].add(StartAtConcurrency)
+    memory.connect()
+    probe.connect()
+    return app

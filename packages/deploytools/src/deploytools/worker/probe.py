@@ -1,0 +1,83 @@
+"""Tell a load run when its tasks started and how they ended.
+
+Only tasks whose message names a report queue in the `x_probe_queue` header are reported: one small message each, over
+the broker they came from, so it works on any broker, needs no result backend and no events, and costs others nothing.
+"""
+
+import os
+import time
+from collections.abc import MutableMapping
+from typing import Any
+
+from celery import Celery
+from celery.signals import before_task_publish, task_failure, task_postrun, task_prerun
+
+from deploytools.settings import current_settings
+from deploytools.stamps import PUBLISHED_AT, stamp, wait_seconds
+
+PROBE_QUEUE = "x_probe_queue"
+BEAT_MARK = "celery_beat_task"  # Celery's own header on what beat sends
+TRANSIENT = 1  # AMQP's delivery mode: a report need not survive a restart of the broker
+FINAL_STATES = frozenset({"SUCCESS", "FAILURE", "REVOKED", "REJECTED", "IGNORED"})
+
+
+def connect() -> None:
+    """Stamp what this process publishes, and report on what it runs. Connecting twice changes nothing."""
+    before_task_publish.connect(_stamp, dispatch_uid="deploytools.stamp", weak=False)
+    task_prerun.connect(_note_start, dispatch_uid="deploytools.note_start", weak=False)
+    task_postrun.connect(_report_end, dispatch_uid="deploytools.report_end", weak=False)
+    task_failure.connect(_report_lost_process, dispatch_uid="deploytools.report_lost_process", weak=False)
+
+
+# Beat in a demo puts no header on what it sends; its environment tells where to have reports sent.
+_default_probe_queue = current_settings().probe_queue
+
+
+def _stamp(headers: MutableMapping[str, Any] | None = None, **_: Any) -> None:
+    if headers is None:
+        return  # protocol 1 messages have none
+    stamp(headers, time.time())
+    if _default_probe_queue:
+        headers.setdefault(PROBE_QUEUE, _default_probe_queue)
+
+
+def _note_start(task: Any, **_: Any) -> None:
+    task.request.x_started_at = time.time()
+    task.request.x_started_in = os.getpid()
+
+
+def _report_end(task: Any, state: str | None = None, **_: Any) -> None:
+    request = task.request
+    if getattr(request, PROBE_QUEUE, None) and state in FINAL_STATES:
+        _report(task.app, request, task.name, state, started_at=request.x_started_at)
+
+
+def _report_lost_process(sender: Any, **signal: Any) -> None:
+    """Report for a process that could not: only a worker's main process fails a task that never started in it."""
+    request = getattr(signal.get("einfo"), "request", None) or sender.request
+    if getattr(request, PROBE_QUEUE, None) and getattr(request, "x_started_in", None) is None:
+        _report(sender.app, request, sender.name, "FAILURE", started_at=time.time())
+
+
+def _report(app: Celery, request: Any, task_name: str, state: str, *, started_at: float) -> None:
+    published_at = getattr(request, PUBLISHED_AT, started_at)
+    body = {
+        "id": request.id,
+        "task": task_name,
+        "queue": (request.delivery_info or {}).get("routing_key"),
+        "state": state,
+        "published_at": published_at,
+        "wait_seconds": wait_seconds(published_at=published_at, started_at=started_at, eta=request.eta),
+        "run_seconds": time.time() - started_at,
+        "beat": bool(getattr(request, BEAT_MARK, False)),
+        "redelivered": bool((request.delivery_info or {}).get("redelivered")),
+    }
+    with app.producer_pool.acquire(block=True) as producer:
+        producer.publish(
+            body,
+            exchange="",
+            routing_key=getattr(request, PROBE_QUEUE),
+            serializer="json",
+            delivery_mode=TRANSIENT,
+            retry=True,
+        )
