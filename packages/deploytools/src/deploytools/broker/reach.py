@@ -52,7 +52,11 @@ def _connect(address: BrokerAddress) -> socket.socket:
     if address.socket_path:
         connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         connection.settimeout(CONNECT_TIMEOUT_SECONDS)
-        connection.connect(address.socket_path)
+        try:
+            connection.connect(address.socket_path)
+        except OSError:
+            connection.close()
+            raise
         return connection
     connection = socket.create_connection((address.host, address.port), CONNECT_TIMEOUT_SECONDS)
     if not address.is_tls:

@@ -16,9 +16,9 @@ from deploytools.load.demo_report import progress
 from deploytools.load.ledger import Ledger
 from deploytools.load.workload import Source, load_source
 from deploytools.project import Project
-from deploytools.services import beat_service, worker_services
+from deploytools.services import Service, beat_service, worker_services
 from deploytools.settings import current_project, current_settings, use_environment
-from deploytools.supervisor import Service, Supervisor
+from deploytools.supervisor import Supervisor
 
 PROBE_QUEUE = "deploytools.demo.probe"
 

@@ -1,0 +1,77 @@
+"""The checks of this repository, each in an environment of its own.
+
+Sessions build environments and run tools, nothing else. `nox` runs what must be green: lint, typecheck, unit, integration.
+"""
+
+from pathlib import Path
+
+import nox
+
+nox.needs_version = ">=2026.4"
+nox.options.default_venv_backend = "uv"
+nox.options.download_python = "never"
+nox.options.error_on_missing_interpreters = False
+nox.options.sessions = ["lint", "typecheck", "unit", "integration"]
+
+PYTHONS = ["3.11", "3.12", "3.13"]
+
+
+def install(session: nox.Session, *groups: str) -> None:
+    """Install the workspace and some dependency groups, at the pinned versions."""
+    session.run_install(
+        "uv",
+        "sync",
+        "--quiet",
+        "--no-default-groups",
+        *(f"--group={group}" for group in groups),
+        f"--python={session.virtualenv.location}",
+        env={"UV_PROJECT_ENVIRONMENT": session.virtualenv.location, "UV_PYTHON_DOWNLOADS": "never"},
+    )
+
+
+@nox.session
+def lint(session: nox.Session) -> None:
+    """Check style, complexity and the import contracts."""
+    install(session, "lint")
+    session.run("ruff", "check", ".")
+    session.run("ruff", "format", "--check", ".")
+    session.run("lint-imports", "--no-logo")
+
+
+@nox.session
+def typecheck(session: nox.Session) -> None:
+    """Check types, strictly."""
+    install(session, "typecheck", "test")
+    session.run("mypy")
+
+
+@nox.session(python=PYTHONS)
+def unit(session: nox.Session) -> None:
+    """Run the unit tests: no network, no subprocess."""
+    install(session, "test")
+    session.run("pytest", "packages", "-n", "auto", *session.posargs)
+
+
+@nox.session
+def integration(session: nox.Session) -> None:
+    """Run the integration tests: real brokers, real worker processes."""
+    install(session, "test")
+    session.run("pytest", "tests/integration", *session.posargs)
+
+
+@nox.session(default=False, venv_backend="none")
+def pins(session: nox.Session) -> None:
+    """Write the newest versions that fit together into pyproject.toml, and try them."""
+    pyproject = Path("pyproject.toml")
+    _write_pins(pyproject, [])
+    session.run("uv", "lock", "--upgrade", "--quiet", external=True)
+    export = ["uv", "export", "--no-hashes", "--no-header", "--no-annotate", "--no-emit-workspace", "--frozen"]
+    pinned = session.run(*export, "--all-groups", "--all-packages", "--all-extras", external=True, silent=True)
+    _write_pins(pyproject, str(pinned).splitlines())
+    session.run("uv", "lock", "--quiet", external=True)
+
+
+def _write_pins(pyproject: Path, pins: list[str]) -> None:
+    head, start, rest = pyproject.read_text().partition("\nconstraint-dependencies = [")
+    tail = rest.partition("]\n")[2]
+    pyproject.write_text(f"{head}{start}\n" + "".join(f'  "{pin}",\n' for pin in pins) + f"]\n{tail}")

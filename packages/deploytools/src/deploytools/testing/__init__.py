@@ -1,0 +1,1 @@
+"""Test a fleet with real brokers and real worker processes."""

@@ -1,0 +1,83 @@
+"""A project folder under test: its commands run for real, with a state folder and a broker of the test's own."""
+
+import json
+import subprocess
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from deploytools.broker.embedded import EmbeddedBroker
+from deploytools.testing.processes import Running, running
+
+COMMAND_DEADLINE_SECONDS = 60
+# Variables that would make a test depend on who runs it.
+OWN_PREFIXES = ("CELERY_", "DEPLOYTOOLS_", "APP_", "MAX_TASKS_PER_CHILD", "FLOWER_")
+
+
+@dataclass
+class ProjectUnderTest:
+    """A project folder, and what is run in it. What was started ends with the `with` block."""
+
+    root: Path
+    state: Path
+    logs: Path
+    env: Mapping[str, str]
+    program: tuple[str, ...]
+    _started: ExitStack = field(default_factory=ExitStack)
+
+    def __enter__(self) -> "ProjectUnderTest":
+        self.logs.mkdir(parents=True, exist_ok=True)
+        self._started.callback(self.broker.stop)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._started.close()
+
+    @property
+    def broker(self) -> EmbeddedBroker:
+        """Its embedded broker."""
+        return EmbeddedBroker(state=self.state)
+
+    def run(self, *argv: str, **env: str) -> subprocess.CompletedProcess[str]:
+        """Run a program to its end."""
+        return subprocess.run(
+            argv,
+            cwd=self.root,
+            env=self._environment(env),
+            capture_output=True,
+            text=True,
+            timeout=COMMAND_DEADLINE_SECONDS,
+            check=False,
+            stdin=subprocess.DEVNULL,
+        )
+
+    def command(self, *words: str, **env: str) -> subprocess.CompletedProcess[str]:
+        """Run one of the project's commands (`queues`, `worker.high --dry`) to its end."""
+        return self.run(*self.program, *words, **env)
+
+    def snapshot(self) -> dict[str, Any]:
+        """Return what `queues --json` says."""
+        done = self.command("queues", "--json")
+        assert done.returncode == 0, done.stderr  # noqa: S101
+        answer: dict[str, Any] = json.loads(done.stdout)
+        return answer
+
+    def depth(self, queue: str) -> int:
+        """Return how many messages wait in a queue of the embedded broker."""
+        return int(self.broker.client().llen(queue))
+
+    def start(self, argv: Sequence[str], **env: str) -> Running:
+        """Start a program that goes on until the test ends."""
+        log_path = self.logs / f"{len(list(self.logs.iterdir()))}.log"
+        program = running(argv, log_path=log_path, cwd=self.root, env=self._environment(env))
+        return self._started.enter_context(program)
+
+    def start_command(self, *words: str, **env: str) -> Running:
+        """Start one of the project's commands, which goes on until the test ends."""
+        return self.start([*self.program, *words], **env)
+
+    def _environment(self, more: Mapping[str, str]) -> dict[str, str]:
+        inherited = {name: value for name, value in self.env.items() if not name.startswith(OWN_PREFIXES)}
+        return inherited | {"DEPLOYTOOLS_STATE": str(self.state)} | dict(more)

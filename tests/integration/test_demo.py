@@ -1,0 +1,37 @@
+"""The main job: a fleet of its own, a mixed load, an account by tier, and nothing left."""
+
+import json
+
+import psutil
+
+from deploytools.testing.project import ProjectUnderTest
+
+
+def test_a_demo_accounts_for_every_task_and_leaves_nothing_running(project: ProjectUnderTest) -> None:
+    before = {process.pid for process in psutil.process_iter()}
+
+    done = project.command("demo", "--seconds", "4", "--json")
+
+    assert done.returncode == 0, done.stderr
+    account = json.loads(done.stdout)
+    assert account["lost"] == 0
+    assert account["beat"]["sent"] >= 1
+    assert list(account["tiers"]) == ["high", "medium", "low"]
+    for tier in account["tiers"].values():
+        assert tier["sent"] == tier["done"] > 0
+        assert tier["failed"] == 0
+        assert 0 <= tier["wait_seconds"]["p50"] <= tier["wait_seconds"]["p95"] <= tier["wait_seconds"]["p99"]
+        assert tier["run_seconds"]["p50"] > 0
+        assert tier["held"] == (tier["wait_seconds"]["p99"] <= tier["promise_seconds"])
+    assert not list((project.state / "demo").rglob("*.sock"))
+    left = [process for process in psutil.process_iter(["cmdline"]) if process.pid not in before]
+    assert not [process for process in left if str(project.state) in " ".join(process.info["cmdline"] or ())]
+
+
+def test_a_project_without_a_workload_is_told_how_to_declare_one(shop: ProjectUnderTest) -> None:
+    done = shop.command("demo")
+
+    assert done.returncode == 9
+    assert len(done.stderr.splitlines()) == 1
+    assert "workload" in done.stderr
+    assert not shop.broker.is_running()

@@ -1,0 +1,108 @@
+"""The whole fleet in one terminal: everything is there, comes back when killed, and ends as asked."""
+
+import os
+import signal
+import sys
+
+import psutil
+
+from deploytools.testing.processes import Running
+from deploytools.testing.project import ProjectUnderTest
+from deploytools.testing.waiting import wait_until
+
+TIERS = {"high": ("high_priority", 4), "medium": ("medium_priority", 6), "low": ("low_priority", 2)}
+
+
+def start_up(project: ProjectUnderTest, *, tiers: int) -> Running:
+    up = project.start_command("up")
+    up.wait_for_log(" ready.", times=tiers)
+    up.wait_for_log("beat: Starting...")
+    return up
+
+
+def nap(shop: ProjectUnderTest, up: Running, *, seconds: int) -> None:
+    """Publish a task of some seconds and wait until it runs."""
+    done = shop.run(sys.executable, "-c", f"import shop; shop.nap.delay({seconds})")
+    assert done.returncode == 0, done.stderr
+    up.wait_for_log("nap starts")
+
+
+def test_every_tier_is_there_with_its_queue_processes_and_depth(project: ProjectUnderTest) -> None:
+    start_up(project, tiers=3)
+
+    tiers = project.snapshot()["tiers"]
+
+    assert {name: (tier["queue"]["name"], tier["processes"]) for name, tier in tiers.items()} == TIERS
+    assert {name: tier["queue"]["depth"] for name, tier in tiers.items()} == dict.fromkeys(TIERS, 0)
+    for command in ("inspect", "stats", "queues"):
+        shown = project.command(command, COLUMNS="200").stdout
+        assert [name for name in TIERS if name in shown] == list(TIERS)
+
+
+def test_whatever_is_killed_comes_back_and_nothing_else_notices(shop: ProjectUnderTest) -> None:
+    up = start_up(shop, tiers=2)
+    before = [child.pid for child in psutil.Process(up.pid).children()]
+
+    for victim in (*before, shop.broker.pid()):
+        os.kill(victim, signal.SIGKILL)
+        wait_until(lambda gone=victim: is_whole(shop, up, gone), f"the fleet to be whole again without {victim}")
+
+    assert len(before) == 3
+    assert up.log().count(" ended with ") == len(before)
+
+
+def is_whole(shop: ProjectUnderTest, up: Running, gone: int) -> bool:
+    children = {child.pid for child in psutil.Process(up.pid).children()}
+    assert gone not in children
+    assert len(children) == 3
+    assert shop.broker.is_running()
+    tiers = shop.snapshot()["tiers"]
+    assert {name: tier["processes"] for name, tier in tiers.items()} == {"counter": 2, "store_room": 2}
+    return True
+
+
+def test_a_task_whose_process_is_killed_runs_again(shop: ProjectUnderTest) -> None:
+    up = start_up(shop, tiers=2)
+    nap(shop, up, seconds=3)
+    process = int(up.log().partition("nap starts in ")[2].split()[0])
+
+    os.kill(process, signal.SIGKILL)
+
+    up.wait_for_log("slept 3")
+    assert up.log().count("nap starts") == 2
+
+
+def test_ctrl_c_lets_running_tasks_finish_and_leaves_nothing_behind(shop: ProjectUnderTest) -> None:
+    up = start_up(shop, tiers=2)
+    nap(shop, up, seconds=3)
+    below = up.children()
+
+    up.signal(signal.SIGINT)
+
+    assert up.wait() == 0
+    assert "slept 3" in up.log()
+    assert not [child for child in below if child.is_running() and child.status() != psutil.STATUS_ZOMBIE]
+    assert not shop.broker.socket_path.exists()
+
+
+def test_a_second_ctrl_c_gives_running_tasks_back(shop: ProjectUnderTest) -> None:
+    up = start_up(shop, tiers=2)
+    nap(shop, up, seconds=300)
+
+    up.signal(signal.SIGINT)
+    up.wait_for_log("Warm shutdown", times=2)
+    up.signal(signal.SIGINT)
+
+    assert up.wait() == 0
+    shop.broker.start()
+    assert shop.depth("store-room") == 1
+
+
+def test_workers_end_when_their_supervisor_is_killed(shop: ProjectUnderTest) -> None:
+    up = start_up(shop, tiers=2)
+    children = psutil.Process(up.pid).children()
+
+    up.signal(signal.SIGKILL)
+
+    _, alive = psutil.wait_procs(children, timeout=30)
+    assert alive == []
