@@ -1,6 +1,7 @@
 """The checks of this repository, each in an environment of its own.
 
-Sessions build environments and run tools, nothing else. `nox` runs what must be green: lint, typecheck, unit, integration.
+Sessions build environments and run tools, nothing else. `nox` runs what must be green: lint, typecheck, unit,
+integration.
 """
 
 from pathlib import Path

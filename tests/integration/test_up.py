@@ -3,6 +3,7 @@
 import os
 import signal
 import sys
+from functools import partial
 
 import psutil
 
@@ -45,13 +46,13 @@ def test_whatever_is_killed_comes_back_and_nothing_else_notices(shop: ProjectUnd
 
     for victim in (*before, shop.broker.pid()):
         os.kill(victim, signal.SIGKILL)
-        wait_until(lambda gone=victim: is_whole(shop, up, gone), f"the fleet to be whole again without {victim}")
+        wait_until(partial(is_whole, shop, up, gone=victim), f"the fleet to be whole again without {victim}")
 
     assert len(before) == 3
     assert up.log().count(" ended with ") == len(before)
 
 
-def is_whole(shop: ProjectUnderTest, up: Running, gone: int) -> bool:
+def is_whole(shop: ProjectUnderTest, up: Running, *, gone: int) -> bool:
     children = {child.pid for child in psutil.Process(up.pid).children()}
     assert gone not in children
     assert len(children) == 3

@@ -27,7 +27,7 @@ from tempfile import TemporaryDirectory
 from threading import Timer
 from typing import Any
 
-import psutil  # type: ignore[import-untyped]
+import psutil
 from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table

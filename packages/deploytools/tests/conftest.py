@@ -42,7 +42,7 @@ def make_tier() -> Callable[..., Tier]:
     """Make a tier of 2 to 8 processes, 4 at start, with other values where they are given."""
 
     def make(**values: Any) -> Tier:
-        ordinary = {
+        ordinary: dict[str, Any] = {
             "name": "quick",
             "queue": "quick_queue",
             "tasks": ("shop.quick.*",),

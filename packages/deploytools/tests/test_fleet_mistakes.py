@@ -33,7 +33,9 @@ TIER_KEYS = (
     "autoscale, concurrency, max_tasks_per_child, nice, prefetch_multiplier, queue, replicas, resources, "
     "start_within_seconds, tasks, time_limit_seconds"
 )
-APP_PATTERN = r"'^[A-Za-z_][\\w.]*(:[A-Za-z_]\\w*)?$'"
+APP = r"matching regex '^[A-Za-z_][\\w.]*(:[A-Za-z_]\\w*)?$'"
+MEMORY = "matching regex '^[1-9][0-9]*[MG]$'"
+PATTERNS = '["shop.chat.*", "shop.pay.now"]'
 NO_TIER_NAME = "use lower-case letters, digits, - and _, but not 'all' or 'dev'"
 SECTIONS = "every fleet file has [fleet] and at least one [tiers.<name>]"
 
@@ -106,37 +108,34 @@ def test_a_fleet_without_tiers_is_refused() -> None:
 @pytest.mark.parametrize(
     ("old", "new", "problem"),
     [
-        pytest.param('"shop.tasks:app"', "3", "fleet.app = 3: expected `str`, got `int`", id="app-number"),
-        pytest.param(
-            "shop.tasks:app", "shop-app", f"fleet.app = 'shop-app': expected `str` matching regex {APP_PATTERN}", id="app"
-        ),
-        pytest.param("= 4", '= "4"', "tiers.quick.concurrency = '4': expected `int`, got `str`", id="text-for-number"),
-        pytest.param("= 4", "= 4.5", "tiers.quick.concurrency = 4.5: expected `int`, got `float`", id="half-a-process"),
-        pytest.param("= 4", "= true", "tiers.quick.concurrency = True: expected `int`, got `bool`", id="yes-for-number"),
-        pytest.param("= 4", "= 0", "tiers.quick.concurrency = 0: expected `int` >= 1", id="no-process"),
-        pytest.param("min = 2", "min = 0", "tiers.quick.autoscale.min = 0: expected `int` >= 1", id="autoscale-to-none"),
-        pytest.param("= 120", "= -120", "tiers.quick.time_limit_seconds = -120: expected `int` >= 1", id="negative-limit"),
-        pytest.param("= 0.5", "= 0", "tiers.quick.start_within_seconds = 0: expected `float` > 0.0", id="zero-promise"),
-        pytest.param("= 0.5", "= nan", "tiers.quick.start_within_seconds = nan: expected `float` > 0.0", id="nan-promise"),
-        pytest.param("queue =", "nice = 20\nqueue =", "tiers.quick.nice = 20: expected `int` <= 19", id="too-nice"),
-        pytest.param(
-            '["shop.chat.*", "shop.pay.now"]',
-            '"shop.chat.*"',
-            "tiers.quick.tasks = 'shop.chat.*': expected `array`, got `str`",
-            id="one-pattern-without-brackets",
-        ),
-        pytest.param('"shop.pay.now"', "7", "tiers.quick.tasks.1 = 7: expected `str`, got `int`", id="a-number-as-task"),
-        pytest.param('"shop.pay.now"', '""', "tiers.quick.tasks.1 = '': expected `str` of length >= 1", id="empty-task"),
-        pytest.param(
-            '"2G"',
-            '"2g"',
-            "tiers.quick.resources.memory = '2g': expected `str` matching regex '^[1-9][0-9]*[MG]$'",
-            id="memory-unit",
-        ),
+        pytest.param("= 4", '= "4"', "concurrency = '4': expected `int`, got `str`", id="text-for-a-number"),
+        pytest.param("= 4", "= 4.5", "concurrency = 4.5: expected `int`, got `float`", id="half-a-process"),
+        pytest.param("= 4", "= true", "concurrency = True: expected `int`, got `bool`", id="yes-for-a-number"),
+        pytest.param("= 4", "= 0", "concurrency = 0: expected `int` >= 1", id="no-process"),
+        pytest.param("min = 2", "min = 0", "autoscale.min = 0: expected `int` >= 1", id="autoscale-to-none"),
+        pytest.param("= 120", "= -120", "time_limit_seconds = -120: expected `int` >= 1", id="negative-limit"),
+        pytest.param("= 0.5", "= 0", "start_within_seconds = 0: expected `float` > 0.0", id="zero-promise"),
+        pytest.param("= 0.5", "= nan", "start_within_seconds = nan: expected `float` > 0.0", id="nan-promise"),
+        pytest.param("queue =", "nice = 20\nqueue =", "nice = 20: expected `int` <= 19", id="too-nice"),
+        pytest.param(PATTERNS, '"chat"', "tasks = 'chat': expected `array`, got `str`", id="pattern-without-brackets"),
+        pytest.param('"shop.pay.now"', "7", "tasks.1 = 7: expected `str`, got `int`", id="number-as-task"),
+        pytest.param('"shop.pay.now"', '""', "tasks.1 = '': expected `str` of length >= 1", id="empty-task"),
+        pytest.param('"2G"', '"2g"', f"resources.memory = '2g': expected `str` {MEMORY}", id="memory-unit"),
     ],
 )
 def test_a_value_of_the_wrong_kind_is_named_with_its_key(old: str, new: str, problem: str) -> None:
-    assert refusal_of(text_with(old, new)) == f"{problem}: correct the value"
+    assert refusal_of(text_with(old, new)) == f"tiers.quick.{problem}: correct the value"
+
+
+@pytest.mark.parametrize(
+    ("app", "problem"),
+    [
+        pytest.param("3", "fleet.app = 3: expected `str`, got `int`", id="number"),
+        pytest.param('"shop-app"', f"fleet.app = 'shop-app': expected `str` {APP}", id="no-module"),
+    ],
+)
+def test_an_application_that_nobody_could_import_is_refused(app: str, problem: str) -> None:
+    assert refusal_of(text_with('"shop.tasks:app"', app)) == f"{problem}: correct the value"
 
 
 def test_a_tier_that_is_no_table_is_refused() -> None:

@@ -41,10 +41,11 @@ ValueT = TypeVar("ValueT", bound=Value)
 
 
 class Autoscale(Value, frozen=True, kw_only=True):
-    """Bounds of a worker's pool, in processes."""
+    """Bounds of a worker's pool, in processes; none is stopped before all were not wanted for `idle_seconds`."""
 
     min: PositiveInt
     max: PositiveInt
+    idle_seconds: PositiveFloat = 30
 
 
 class Resources(Value, frozen=True, kw_only=True):

@@ -8,7 +8,7 @@ from pathlib import Path
 import msgspec
 
 from deploytools.errors import SettingError
-from deploytools.fleet import Autoscale, Tier
+from deploytools.fleet import Tier
 from deploytools.project import Project, find_project
 
 LOG_LEVELS = ("debug", "info", "warning", "error", "critical")
@@ -35,7 +35,8 @@ class Settings:
         A base concurrency that was not overridden follows overridden bounds; two overrides that contradict each other
         raise SettingError.
         """
-        scale = Autoscale(
+        scale = msgspec.structs.replace(
+            tier.autoscale,
             min=self.autoscale_min or min(tier.autoscale.min, self.autoscale_max or tier.autoscale.min),
             max=self.autoscale_max or max(tier.autoscale.max, self.autoscale_min or 0, self.concurrency or 0),
         )

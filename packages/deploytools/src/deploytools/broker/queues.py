@@ -23,9 +23,24 @@ class QueueState:
 def read_queues(app: Celery, names: Iterable[str]) -> dict[str, QueueState]:
     """Return the state of each queue; one that does not exist yet is empty."""
     with app.connection_for_read() as connection:
-        channel = connection.default_channel
-        is_redis = hasattr(channel, "client")
-        return {name: _read_redis(channel, name) if is_redis else _read_amqp(connection, name) for name in names}
+        return {
+            name: QueueState(
+                name=name, depth=queue_depth(connection, name), oldest_seconds=_oldest_seconds(connection, name)
+            )
+            for name in names
+        }
+
+
+def queue_depth(connection: Any, name: str) -> int:
+    """Return how many messages wait in a queue, over a connection that is kept; 0 where it does not exist yet."""
+    channel = connection.default_channel
+    if hasattr(channel, "client"):
+        return int(channel._size(name))  # kombu's own sum over its priority lists
+    with connection.channel() as own:  # a queue that does not exist closes the channel
+        try:
+            return int(own.queue_declare(queue=name, passive=True).message_count)
+        except connection.channel_errors:
+            return 0
 
 
 def count_unacked(app: Celery) -> int | None:
@@ -35,19 +50,10 @@ def count_unacked(app: Celery) -> int | None:
         return int(channel.client.hlen(channel.unacked_key)) if hasattr(channel, "client") else None
 
 
-def _read_redis(channel: Any, name: str) -> QueueState:
-    depth = int(channel._size(name))  # kombu's own sum over its priority lists
-    head = channel.client.lindex(name, -1)
-    return QueueState(name=name, depth=depth, oldest_seconds=_age_seconds(head, time.time()) if head else None)
-
-
-def _read_amqp(connection: Any, name: str) -> QueueState:
-    with connection.channel() as channel:
-        try:
-            depth = channel.queue_declare(queue=name, passive=True).message_count
-        except connection.channel_errors:
-            depth = 0
-    return QueueState(name=name, depth=depth, oldest_seconds=None)
+def _oldest_seconds(connection: Any, name: str) -> float | None:
+    channel = connection.default_channel
+    head = channel.client.lindex(name, -1) if hasattr(channel, "client") else None
+    return _age_seconds(head, time.time()) if head else None
 
 
 def _age_seconds(raw: bytes | str, now: float) -> float | None:

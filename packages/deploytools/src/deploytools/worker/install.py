@@ -1,5 +1,7 @@
 """Make a Celery application part of a fleet."""
 
+from typing import Any, cast
+
 from celery import Celery
 
 from deploytools.broker.address import parse_address
@@ -20,7 +22,9 @@ def install(app: Celery, fleet: Fleet | None = None) -> Celery:
     """
     if not app.conf.broker_url:
         app.conf.update(broker_url=broker_address(current_settings(), current_project()).url)
-    app.conf.update(fleet_settings(fleet or current_project().fleet(), parse_address(app.conf.broker_url)))
+    fleet = fleet or current_project().fleet()
+    cast(Any, app).fleet = fleet  # where the worker's autoscaler finds its tier
+    app.conf.update(fleet_settings(fleet, parse_address(app.conf.broker_url)))
     app.steps["worker"].add(StartAtConcurrency)
     memory.connect()
     probe.connect()
