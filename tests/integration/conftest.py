@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from deploytools.testing.brokers import Broker
+from deploytools.testing.fleet import FleetUnderTest
 from deploytools.testing.project import ProjectUnderTest
 
 SHOP = Path(__file__).parents[1] / "projects" / "shop"
@@ -27,3 +29,10 @@ def shop(tmp_path: Path) -> Iterator[ProjectUnderTest]:
     )
     with under_test as shop:
         yield shop
+
+
+@pytest.fixture
+def shop_fleet(shop: ProjectUnderTest, broker: Broker) -> Iterator[FleetUnderTest]:
+    """Return the shop's fleet: `counter` (2 processes at start, 1 to 4), and `store_room` (2, 1 to 2)."""
+    with FleetUnderTest(project=shop, broker=broker) as fleet:
+        yield fleet

@@ -1,7 +1,9 @@
+from __future__ import annotations
+
 import os
 import time
 
-from celery import Celery
+from celery import Celery, Task
 
 from deploytools.worker import install
 
@@ -13,8 +15,19 @@ def quick() -> None:
     print("quick done")
 
 
+@app.task(bind=True)
+def flaky(self: Task[..., None]) -> None:
+    if self.request.retries == 0:
+        raise self.retry(countdown=0.1)
+
+
 @app.task
 def nap(seconds: float) -> None:
     print(f"nap starts in {os.getpid()}")
     time.sleep(seconds)
     print(f"slept {seconds}")
+
+
+@app.task(acks_late=False)
+def early_nap(seconds: float) -> None:
+    time.sleep(seconds)

@@ -15,8 +15,10 @@ BACKLOG_SHARE = 0.5
 LEAST_TIME_LEFT_SHARE = 0.1
 # Mean service time until one was measured: an ordinary task, neither a no-op nor a report.
 ASSUMED_SERVICE_SECONDS = 0.1
-# Offered work is averaged over this: longer than a burst, shorter than a change of the time of day.
-AVERAGE_SECONDS = 15.0
+# Square-root staffing (Halfin and Whitt, 1981): this many standard deviations of the busy processes are kept spare.
+SPARE_DEVIATIONS = 2.0
+# Offered work is averaged over this part of the idle time: longer than a burst, and forgotten when that time is over.
+AVERAGE_SHARE = 0.5
 # Once the idle time is over, processes are stopped one at a time, this part of it apart.
 SHRINK_EVERY_SHARE = 1 / 6
 
@@ -46,8 +48,7 @@ def decide(demand: Demand, *, bounds: Autoscale, promise_seconds: float) -> Deci
 
     More backlog never wants fewer processes.
     """
-    spare = ceil(sqrt(demand.offered_work)) + 1 if demand.offered_work > 0.05 else 0
-    steady = ceil(demand.offered_work) + spare
+    steady = ceil(demand.offered_work + SPARE_DEVIATIONS * sqrt(demand.offered_work))
     time_left = max(promise_seconds - demand.oldest_seconds, LEAST_TIME_LEFT_SHARE * promise_seconds)
     catching_up = ceil(demand.backlog * demand.service_seconds / (BACKLOG_SHARE * time_left))
     wanted = max(steady, demand.busy + min(catching_up, demand.backlog))
@@ -62,14 +63,16 @@ def decide(demand: Demand, *, bounds: Autoscale, promise_seconds: float) -> Deci
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Averages:
-    """Exponentially weighted means of what was seen, over `AVERAGE_SECONDS`."""
+    """Exponentially weighted means of what was seen, over a time (`average_seconds`)."""
+
+    average_seconds: float
 
     offered_work: float = 0.0
     service_seconds: float = ASSUMED_SERVICE_SECONDS
 
     def seen(self, *, busy: int, finished: int, busy_seconds: float, over_seconds: float) -> "Averages":
         """Return the averages after some more seconds, in which so many tasks ended after so much work."""
-        weight = 1 - exp(-over_seconds / AVERAGE_SECONDS)
+        weight = 1 - exp(-over_seconds / self.average_seconds)
         averaged = replace(self, offered_work=self.offered_work + weight * (busy - self.offered_work))
         if finished == 0:
             return averaged
@@ -83,13 +86,14 @@ class Averages:
 class Pool:
     """A pool's recent past: when it last wanted all its processes, and last lost one; seconds of one clock.
 
-    `all_started` is false while a task is on its way into a process: that process looks idle and is not.
+    `settled` is false while a task is on its way into a process, which looks idle and is not, and while a process that
+    was stopped is still there: billiard would stop the same one again, and count one less.
     """
 
     processes: int
     last_wanted_at: float
     last_shrunk_at: float
-    all_started: bool
+    settled: bool
 
 
 def step(pool: Pool, *, target: int, bounds: Autoscale, now: float) -> int:
@@ -99,7 +103,7 @@ def step(pool: Pool, *, target: int, bounds: Autoscale, now: float) -> int:
     """
     if target > pool.processes:
         return 1
-    if target == pool.processes or not pool.all_started:
+    if target == pool.processes or not pool.settled:
         return 0
     rested = (
         now - pool.last_wanted_at >= bounds.idle_seconds

@@ -27,6 +27,7 @@ class Settings:
     beat_schedule: Path | None = None
     flower_auth: str | None = None
     probe_queue: str | None = None
+    ledger: Path | None = None
     in_container: bool = False
 
     def applied_to(self, tier: Tier) -> Tier:
@@ -61,7 +62,7 @@ def read_settings(environ: Mapping[str, str]) -> Settings:
     level = environ.get("CELERY_LOGLEVEL") or "info"
     if level.lower() not in LOG_LEVELS:
         raise SettingError(f"CELERY_LOGLEVEL={level}: not a log level: use one of {', '.join(LOG_LEVELS)}")
-    schedule = environ.get("CELERY_BEAT_SCHEDULE")
+    schedule, ledger = environ.get("CELERY_BEAT_SCHEDULE"), environ.get("DEPLOYTOOLS_LEDGER")
     return Settings(
         broker_url=environ.get("CELERY_BROKER_URL") or None,
         concurrency=_positive(environ, "CELERY_CONCURRENCY"),
@@ -72,6 +73,7 @@ def read_settings(environ: Mapping[str, str]) -> Settings:
         beat_schedule=Path(schedule) if schedule else None,
         flower_auth=environ.get("FLOWER_BASIC_AUTH") or None,
         probe_queue=environ.get("DEPLOYTOOLS_PROBE_QUEUE") or None,
+        ledger=Path(ledger) if ledger else None,
         in_container="KUBERNETES_SERVICE_HOST" in environ or environ.get("DEPLOYTOOLS_CONTAINER") == "1",
     )
 

@@ -1,14 +1,98 @@
-"""The pytest plugin: fixtures to run a fleet for real."""
+"""The pytest plugin: a project, brokers and a fleet, all real.
+
+    pytest --broker embedded --broker redis:8.0
+
+A test that takes `fleet` (or `broker`) runs once on each broker. Without `--broker` these are the embedded one and,
+where a container engine answers, `deploytools.testing.brokers.IMAGES`. With CI set in the environment an engine must
+be there.
+"""
 
 import os
+import shutil
 import socket
 import sys
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from deploytools.testing.brokers import EMBEDDED, IMAGES, MOST_TEST_PROCESSES, Broker, provide_broker
+from deploytools.testing.containers import engine_is_there, new_session, remove_containers
+from deploytools.testing.fleet import FleetUnderTest
 from deploytools.testing.project import ProjectUnderTest
+
+SESSION = pytest.StashKey[str]()
+FOLDER = pytest.StashKey[Path]()  # what the processes of a session share
+KINDS = pytest.StashKey[list[str]]()
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add --broker."""
+    group = parser.getgroup("deploytools", "a fleet on real brokers")
+    group.addoption(
+        "--broker",
+        action="append",
+        metavar="KIND",
+        help=f"run on this broker: {EMBEDDED}, {', '.join(IMAGES)}, another tag (repeatable; default: all there are)",
+    )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Choose the brokers, once a session: the processes of pytest-xdist take what the first one chose."""
+    config.addinivalue_line("markers", "only_on(family): run on brokers of this family, `redis` or `rabbitmq`")
+    told = getattr(config, "workerinput", {})
+    config.stash[SESSION] = told.get("deploytools_session") or new_session()
+    config.stash[FOLDER] = Path(told.get("deploytools_folder") or tempfile.mkdtemp(prefix="deploytools-test-"))
+    kinds: list[str] = told.get("deploytools_brokers") or _choose_brokers(config)
+    config.stash[KINDS] = kinds
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_configure_node(node: Any) -> None:
+    """Tell a process of pytest-xdist what was chosen."""
+    node.workerinput["deploytools_session"] = node.config.stash[SESSION]
+    node.workerinput["deploytools_folder"] = str(node.config.stash[FOLDER])
+    node.workerinput["deploytools_brokers"] = node.config.stash[KINDS]
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """Remove what the session shared, at its end or after Ctrl-C."""
+    if hasattr(config, "workerinput") or FOLDER not in config.stash:
+        return
+    if list(config.stash[FOLDER].glob("*.lock")):
+        remove_containers(config.stash[SESSION])
+    shutil.rmtree(config.stash[FOLDER], ignore_errors=True)
+
+
+def pytest_report_header(config: pytest.Config) -> str:
+    """Say which brokers tests run on."""
+    kinds = config.stash[KINDS]
+    return f"brokers: {', '.join(kinds)}"
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Run what takes a broker once on each."""
+    if "broker" not in metafunc.fixturenames:
+        return
+    mark = metafunc.definition.get_closest_marker("only_on")
+    kinds = [kind for kind in metafunc.config.stash[KINDS] if mark is None or mark.args[0] == _family(kind)]
+    metafunc.parametrize("broker", kinds, indirect=True, scope="session")
+
+
+@pytest.fixture(scope="session")
+def broker(request: pytest.FixtureRequest) -> Iterator[Broker]:
+    """Provide a broker of the kind that was asked for, to this test process alone."""
+    config = request.config
+    name = getattr(config, "workerinput", {}).get("workerid", "gw-1")
+    worker = int(name.removeprefix("gw")) + 1
+    if worker > MOST_TEST_PROCESSES:
+        raise pytest.UsageError(f"-n: at most {MOST_TEST_PROCESSES} processes can share a Redis server")
+    with provide_broker(
+        request.param, session=config.stash[SESSION], folder=config.stash[FOLDER], worker=worker
+    ) as one:
+        yield one
 
 
 @pytest.fixture
@@ -26,8 +110,29 @@ def project(pytestconfig: pytest.Config, tmp_path: Path) -> Iterator[ProjectUnde
 
 
 @pytest.fixture
+def fleet(project: ProjectUnderTest, broker: Broker) -> Iterator[FleetUnderTest]:
+    """Return the project's fleet on a broker; what a test starts of it ends with the test."""
+    with FleetUnderTest(project=project, broker=broker) as fleet:
+        yield fleet
+
+
+@pytest.fixture
 def free_port() -> int:
     """Return a TCP port of the loopback interface that nobody listens on."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         port: int = server.getsockname()[1]
     return port
+
+
+def _choose_brokers(config: pytest.Config) -> list[str]:
+    asked: list[str] | None = config.getoption("--broker")
+    if asked and asked == [EMBEDDED]:
+        return asked
+    there = engine_is_there()
+    if not there and (asked or os.environ.get("CI")):
+        raise pytest.UsageError("no container engine answers: start Docker, or run on `--broker embedded` alone")
+    return asked or [EMBEDDED, *(IMAGES if there else ())]
+
+
+def _family(kind: str) -> str:
+    return "rabbitmq" if kind.startswith("rabbitmq") else "redis"

@@ -9,13 +9,14 @@ from time import monotonic, time
 from typing import Any
 
 from celery import bootsteps
+from celery.concurrency.prefork import TaskPool
 from celery.exceptions import ImproperlyConfigured
 from celery.utils.log import get_logger
 from celery.worker import autoscale, state
 from celery.worker.components import Pool as PoolStep
 
 from deploytools.fleet import Autoscale, Fleet
-from deploytools.scaling import Averages, Decision, Demand, Pool, decide, step
+from deploytools.scaling import AVERAGE_SHARE, Averages, Decision, Demand, Pool, decide, step
 from deploytools.stamps import PUBLISHED_AT
 from deploytools.worker.depth import DepthReader
 
@@ -48,17 +49,18 @@ class Autoscaler(autoscale.Autoscaler):
     pool: Any
 
     def __init__(self, pool: Any, max_concurrency: int, _: int = 0, *, worker: Any, mutex: Any = None) -> None:
-        if not hasattr(pool, "grow"):
+        if not isinstance(pool, TaskPool):
             raise ImproperlyConfigured(
-                f"--autoscale: the pool {type(pool).__module__} cannot change its size: use prefork, or leave it out"
+                f"--autoscale: {type(pool).__module__} has no processes to start or stop: "
+                "leave --autoscale out and give its size by --concurrency"
             )
         # Not the minimum we are given: StartAtConcurrency has put the base in its place.
         least = min(worker.autoscale)
         super().__init__(pool, max_concurrency, least, worker=worker, mutex=mutex, keepalive=TICK_SECONDS)
         queues = list(worker.app.amqp.queues.consume_from)
         self.promise_seconds, self.idle_seconds = _promise(getattr(worker.app, "fleet", None), queues)
-        self.decision = Decision(target=self.processes, reason="just started")
-        self._averages = Averages()
+        self.decision = Decision(target=worker.min_concurrency, reason="just started")
+        self._averages = Averages(average_seconds=AVERAGE_SHARE * self.idle_seconds)
         self._depth = DepthReader(worker.app, queues)
         self._last_wanted_at = self._last_shrunk_at = self._observed_at = monotonic()
         self._finished = self._busy_seconds = 0.0
@@ -73,6 +75,8 @@ class Autoscaler(autoscale.Autoscaler):
         """Look at the pool, and change it by one process at most. Called for each message, and on a timer."""
         if self.pool._pool is None:  # shutting down
             return
+        if len(self.pool._pool._pool) > self.processes:
+            self.pool.maintain_pool()  # a process that was stopped takes a second to end, and is then noticed by nobody
         now = monotonic()
         self._observe(now)
         demand = self._demand()
@@ -83,7 +87,7 @@ class Autoscaler(autoscale.Autoscaler):
             processes=self.processes,
             last_wanted_at=self._last_wanted_at,
             last_shrunk_at=self._last_shrunk_at,
-            all_started=len(state.reserved_requests) == demand.busy,
+            settled=len(state.reserved_requests) == demand.busy and len(self.pool._pool._pool) == self.processes,
         )
         match step(pool, target=self.decision.target, bounds=self.bounds, now=now):
             case 1:

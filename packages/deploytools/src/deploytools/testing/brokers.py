@@ -1,0 +1,123 @@
+"""Brokers to test on: an embedded Valkey, or a container that all tests of a run share, a database or vhost each."""
+
+import json
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import redis
+
+from deploytools.broker.embedded import EmbeddedBroker
+from deploytools.testing.containers import SharedContainer
+
+EMBEDDED = "embedded"
+# Where there is a container engine, every test runs on the embedded broker and on each of these images.
+IMAGES = ("redis:8.0", "redis:7.0", "valkey/valkey:8.1", "rabbitmq:4.0")
+# Redis has 16 databases, and database 0 is for whoever is alone.
+MOST_TEST_PROCESSES = 15
+
+
+class Broker(ABC):
+    """A broker, or the part of a shared one that belongs to this test process alone."""
+
+    def __init__(self, kind: str, url: str) -> None:
+        self.kind = kind
+        self.url = url
+
+    @property
+    def is_redis(self) -> bool:
+        """Whether it speaks Redis's protocol."""
+        return self.url.startswith("redis")
+
+    @abstractmethod
+    def clear(self, queues: Iterable[str]) -> None:
+        """Forget every message."""
+
+    @abstractmethod
+    def drop_connections(self) -> None:
+        """Close every connection of our part, as a network fault or a restart would."""
+
+
+class RedisBroker(Broker):
+    """A database of a Redis or Valkey server."""
+
+    def __init__(self, kind: str, url: str) -> None:
+        super().__init__(kind, url)
+        self._database = int(url.rpartition("/")[2]) if url.startswith("redis://") else 0
+        self._client = redis.Redis.from_url(url.replace("redis+socket://", "unix://"))
+
+    def clear(self, queues: Iterable[str]) -> None:  # noqa: ARG002 — a database is ours altogether
+        """Forget every message."""
+        self._client.flushdb()
+
+    def drop_connections(self) -> None:
+        """Close every connection to our database but this one."""
+        own = self._client.client_id()
+        for client in self._client.client_list():
+            if int(client["db"]) == self._database and int(client["id"]) != own:
+                self._client.client_kill_filter(_id=client["id"])
+
+    def close(self) -> None:
+        """Close this connection."""
+        self._client.close()
+
+
+class RabbitBroker(Broker):
+    """A virtual host of a RabbitMQ server."""
+
+    def __init__(self, kind: str, container: SharedContainer, vhost: str) -> None:
+        super().__init__(kind, f"amqp://guest:guest@{container.host}:{container.port}/{vhost}")
+        self._container = container
+        self._vhost = vhost
+        if vhost not in {known["name"] for known in json.loads(self._ctl("list_vhosts", "--formatter=json"))}:
+            self._ctl("add_vhost", vhost)
+            self._ctl("set_permissions", "--vhost", vhost, "guest", ".*", ".*", ".*")
+
+    def clear(self, queues: Iterable[str]) -> None:
+        """Delete the queues."""
+        import kombu
+
+        with kombu.Connection(self.url) as connection:
+            for queue in queues:
+                kombu.Queue(queue)(connection.default_channel).delete()
+
+    def drop_connections(self) -> None:
+        """Close every connection to our virtual host."""
+        self._ctl("close_all_connections", "--vhost", self._vhost, "a test drops connections")
+
+    def _ctl(self, *words: str) -> str:
+        return self._container.run("rabbitmqctl", "--silent", *words)
+
+
+@contextmanager
+def provide_broker(kind: str, *, session: str, folder: Path, worker: int) -> Iterator[Broker]:
+    """Provide a broker of a kind: `embedded`, or the name of a Redis, Valkey or RabbitMQ image.
+
+    Containers are shared by the test processes of a session, and outlive this block: see `containers`.
+    """
+    if kind == EMBEDDED:
+        embedded = EmbeddedBroker(state=folder / f"broker-{worker}")
+        embedded.start()
+        try:
+            yield from _closing(RedisBroker(kind, embedded.address.url))
+        finally:
+            embedded.stop()
+    elif kind.startswith("rabbitmq"):
+        container = SharedContainer.start(
+            kind, port=5672, log_when_ready="Server startup complete", session=session, folder=folder
+        )
+        yield RabbitBroker(kind, container, f"test-{worker}")
+    else:
+        container = SharedContainer.start(
+            kind, port=6379, log_when_ready="Ready to accept connections", session=session, folder=folder
+        )
+        yield from _closing(RedisBroker(kind, f"redis://{container.host}:{container.port}/{worker}"))
+
+
+def _closing(broker: RedisBroker) -> Iterator[Any]:
+    try:
+        yield broker
+    finally:
+        broker.close()

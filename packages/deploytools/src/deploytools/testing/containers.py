@@ -1,0 +1,97 @@
+"""Containers shared by all test processes of one pytest run, and removed at its end.
+
+The first process that needs an image starts it; the process that began the run removes all that carry its label. A run
+that was killed leaves its containers to the next one, which finds its owner dead.
+"""
+
+import fcntl
+import json
+import os
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+SESSION_LABEL = "deploytools.testing.session"
+START_DEADLINE_SECONDS = 90  # RabbitMQ on two busy cores
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SharedContainer:
+    """A running container, and the address of its one exposed port on this host."""
+
+    id: str
+    host: str
+    port: int
+
+    @classmethod
+    def start(cls, image: str, *, port: int, log_when_ready: str, session: str, folder: Path) -> "SharedContainer":
+        """Start an image unless another process of the session has; wait until it is ready."""
+        record = folder / f"{image.replace('/', '-')}.json"
+        with record.with_suffix(".lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not record.exists():
+                container = _start(image, port=port, log_when_ready=log_when_ready, session=session)
+                record.write_text(json.dumps(asdict(container)))
+        return cls(**json.loads(record.read_text()))
+
+    def run(self, *argv: str) -> str:
+        """Run a program in it; return its output."""
+        code, output = _engine().containers.get(self.id).exec_run(list(argv))
+        text: str = output.decode()
+        if code:
+            raise RuntimeError(f"{' '.join(argv)}: exit code {code}: {text}")
+        return text
+
+
+def engine_is_there() -> bool:
+    """Say whether a container engine answers."""
+    try:
+        return bool(_engine().ping())
+    except Exception:  # noqa: BLE001 — not installed, not running, not allowed: each has an exception of its own
+        return False
+
+
+def new_session() -> str:
+    """Return a name for this run that tells whether its process still lives."""
+    return f"{os.getpid()}-{psutil.Process().create_time():.2f}"
+
+
+def remove_containers(session: str) -> None:
+    """Remove the containers of a session, and those of sessions whose process is gone."""
+    for container in _engine().containers.list(all=True, filters={"label": SESSION_LABEL}):
+        owner = container.labels[SESSION_LABEL]
+        if owner == session or not _is_alive(owner):
+            container.remove(force=True, v=True)
+
+
+def _start(image: str, *, port: int, log_when_ready: str, session: str) -> SharedContainer:
+    from testcontainers.core.config import testcontainers_config
+    from testcontainers.core.container import DockerContainer
+    from testcontainers.core.wait_strategies import LogMessageWaitStrategy
+
+    # Its reaper would be one more image to pull; the label does that job.
+    testcontainers_config.ryuk_disabled = True
+    ready = LogMessageWaitStrategy(log_when_ready).with_startup_timeout(START_DEADLINE_SECONDS)
+    container = DockerContainer(image, labels={SESSION_LABEL: session}).with_exposed_ports(port).waiting_for(ready)
+    container.start()
+    return SharedContainer(
+        id=container.get_wrapped_container().id,
+        host=container.get_container_host_ip(),
+        port=int(container.get_exposed_port(port)),
+    )
+
+
+def _engine() -> Any:
+    import docker
+
+    return docker.from_env()
+
+
+def _is_alive(session: str) -> bool:
+    pid, _, started = session.partition("-")
+    try:
+        return f"{psutil.Process(int(pid)).create_time():.2f}" == started
+    except psutil.NoSuchProcess:
+        return False
