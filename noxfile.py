@@ -57,7 +57,14 @@ def unit(session: nox.Session) -> None:
 def integration(session: nox.Session) -> None:
     """Run the integration tests: real brokers, real worker processes."""
     install(session, "test")
-    session.run("pytest", "tests/integration", *session.posargs)
+    session.run("pytest", "tests/integration", "-n", "4", *session.posargs)
+
+
+@nox.session(default=False)
+def mutants(session: nox.Session) -> None:
+    """Break one thing at a time; fail where the integration tests do not notice."""
+    install(session, "test")
+    session.run("python", "tests/mutants.py", *session.posargs)
 
 
 @nox.session(default=False, venv_backend="none")

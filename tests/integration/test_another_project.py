@@ -9,9 +9,11 @@ import pytest
 from deploytools.testing.project import ProjectUnderTest
 
 
-@pytest.fixture
-def shop_elsewhere(pytestconfig: pytest.Config, tmp_path: Path, shop: ProjectUnderTest) -> ProjectUnderTest:
-    """Return the shop in an environment that holds the built wheel of deploytools and what it needs, nothing else."""
+def install_wheel(shop: ProjectUnderTest, pytestconfig: pytest.Config, tmp_path: Path, *, extra: str = "") -> str:
+    """Have the shop use an environment that holds deploytools' built wheel and what it needs, nothing else.
+
+    Return that environment's Python.
+    """
     uv = [sys.executable, "-m", "uv", "--quiet"]
     source = pytestconfig.rootpath / "packages" / "deploytools"
     environment = tmp_path / "environment"
@@ -21,14 +23,15 @@ def shop_elsewhere(pytestconfig: pytest.Config, tmp_path: Path, shop: ProjectUnd
     ):
         subprocess.run([*uv, *step], check=True)
     [wheel] = (tmp_path / "wheels").glob("*.whl")
-    subprocess.run([*uv, "pip", "install", "--python", str(environment), str(wheel)], check=True)
+    subprocess.run([*uv, "pip", "install", "--python", str(environment), f"{wheel}{extra}"], check=True)
     shop.program = (str(environment / "bin" / "deploytools"),)
-    return shop
+    return str(environment / "bin" / "python")
 
 
-def test_its_tiers_are_commands_and_its_tasks_run(shop_elsewhere: ProjectUnderTest) -> None:
-    shop = shop_elsewhere
-    python = str(Path(shop.program[0]).with_name("python"))
+def test_its_tiers_are_commands_and_its_tasks_run(
+    shop: ProjectUnderTest, pytestconfig: pytest.Config, tmp_path: Path
+) -> None:
+    python = install_wheel(shop, pytestconfig, tmp_path)
     up = shop.start_command("up")
     up.wait_for_log(" ready.", times=2)
     more = shop.start_command("worker.counter")
@@ -42,3 +45,12 @@ def test_its_tiers_are_commands_and_its_tasks_run(shop_elsewhere: ProjectUnderTe
         "counter": 2,
         "store_room": 1,
     }
+
+
+def test_the_plugin_runs_its_tests(shop: ProjectUnderTest, pytestconfig: pytest.Config, tmp_path: Path) -> None:
+    python = install_wheel(shop, pytestconfig, tmp_path, extra="[testing]")
+
+    done = shop.run(python, "-m", "pytest", "--broker", "embedded", "-p", "no:cacheprovider")
+
+    assert "1 passed" in done.stdout, done.stdout
+    assert "brokers: embedded" in done.stdout

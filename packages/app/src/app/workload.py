@@ -9,7 +9,7 @@ from app.services.objects import objects
 from deploytools.load.workload import Offer, Source, Workload
 
 PICTURE_SIZE = (1280, 960)
-UPLOAD_BYTES = 1024 * 1024
+UPLOAD_BYTES = 64 * 1024  # as many a second as the tier can take: a saturated minute shall not fill a disk
 
 # Corners of the Mandelbrot set with much detail: pictures nobody has to ship, that compress like photographs.
 VIEWS = ((-2.0, -1.2, 0.8, 1.2), (-0.80, -0.20, -0.70, -0.10), (-1.30, 0.00, -1.20, 0.10), (0.26, -0.02, 0.34, 0.06))
@@ -32,7 +32,7 @@ def prepare() -> Workload:
             ),
             Offer(
                 task="app.tasks.cleanup.expire",
-                make_arguments=lambda _: ({"older_than_seconds": 0, "dry_run": True},),
+                make_arguments=lambda _: ({"older_than_seconds": 300},),
             ),
         ),
     )

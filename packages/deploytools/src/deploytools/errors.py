@@ -1,6 +1,6 @@
 """Every error a user can meet, each with its own exit code.
 
-    FleetToolsError            1   (root; never raised itself)
+    FleetToolsError           10   (root; never raised itself)
     ├── FleetFileError         3   the fleet file is missing, unreadable or contradicts itself
     ├── SettingError           4   an environment variable or option has a value that cannot be used
     ├── BrokerAddressError     5   a broker URL cannot be understood
@@ -8,7 +8,7 @@
     ├── EmbeddedBrokerError    7   the embedded broker cannot be started
     ├── AppError               8   the Celery application cannot be imported
     ├── WorkloadError          9   the project declares no load to offer, or one that cannot be loaded
-    └── PromiseBrokenError    10   a measured run lost tasks or broke a promise it was asked to hold
+    └── PromiseBrokenError     1   a measured run lost tasks or broke a promise it was asked to hold
 
 A message is one line: what is wrong, where, and what to try next. Commands print it and exit with the code.
 """
@@ -17,7 +17,7 @@ A message is one line: what is wrong, where, and what to try next. Commands prin
 class FleetToolsError(Exception):
     """Something the user can put right; the message says how."""
 
-    exit_code = 1
+    exit_code = 10  # of a class that forgot to choose one
 
 
 class FleetFileError(FleetToolsError):
@@ -65,4 +65,4 @@ class WorkloadError(FleetToolsError):
 class PromiseBrokenError(FleetToolsError):
     """A measured run lost tasks or broke a promise it was asked to hold."""
 
-    exit_code = 10
+    exit_code = 1

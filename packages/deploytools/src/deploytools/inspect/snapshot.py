@@ -15,7 +15,7 @@ REPLY_SECONDS = 1.0
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class WorkerState:
-    """One worker: its node name, queues, pool and tasks."""
+    """One worker: its node name, queues, pool and tasks; `size_reason` is why the pool has this size."""
 
     node: str
     pid: int
@@ -27,6 +27,7 @@ class WorkerState:
     reserved: int
     tasks_run: int
     max_rss_kib: int
+    size_reason: str
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -134,4 +135,5 @@ def _worker_state(
         reserved=len(reserved),
         tasks_run=sum(stats.get("total", {}).values()),
         max_rss_kib=stats.get("rusage", {}).get("maxrss", 0),
+        size_reason=stats.get("autoscaler", {}).get("reason", "a pool of fixed size"),
     )

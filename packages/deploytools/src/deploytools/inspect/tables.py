@@ -40,6 +40,15 @@ def pools_table(snapshot: Snapshot) -> Table:
     return table
 
 
+def sizes_table(snapshot: Snapshot) -> Table:
+    """Return a row a worker: why its pool has this size."""
+    table = _table("Pool sizes", "tier", "worker", "processes", "why")
+    for tier, worker in _rows(snapshot):
+        size = f"{worker.processes} of {worker.largest}" if worker else "0"
+        table.add_row(tier.name, worker.node if worker else "[red]none[/]", size, worker.size_reason if worker else "")
+    return table
+
+
 def queues_table(snapshot: Snapshot) -> Table:
     """Return a row a tier: what waits for it."""
     table = _table("Queues", "tier", "queue", "depth", "oldest, s", "promise, s", "workers", "processes", "busy")

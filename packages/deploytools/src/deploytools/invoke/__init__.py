@@ -3,12 +3,9 @@
 from invoke.collection import Collection
 
 from deploytools.fleet import Fleet
-from deploytools.invoke import beat, broker, fleet_run, flower, inspection, worker
+from deploytools.invoke import autoscale, beat, broker, fleet_run, flower, inspection, load, worker
 from deploytools.invoke.command import exit_on_error
 from deploytools.settings import current_project
-
-DRY = "print the command line and start nothing"
-JSON = "print one JSON object on stdout"
 
 
 def namespace() -> Collection:
@@ -17,6 +14,8 @@ def namespace() -> Collection:
     root = Collection()
     root.add_collection(worker.collection(fleet))
     root.add_collection(broker.ns)
+    root.add_collection(autoscale.ns)
+    root.add_collection(load.ns)
     for task in (beat.beat, flower.flower, *fleet_run.TASKS, *inspection.TASKS):
         root.add_task(task)
     return root

@@ -23,7 +23,7 @@ def inspect(_: Any, json_: bool = False) -> None:
     """Show the workers of each tier, and what they run now."""
     from deploytools.inspect.tables import workers_table
 
-    _show(workers_table, json_=json_)
+    show(workers_table, json_=json_)
 
 
 @command(help=HELP)
@@ -31,7 +31,7 @@ def stats(_: Any, json_: bool = False) -> None:
     """Show the pools of all workers: processes, prefetch, tasks run, memory."""
     from deploytools.inspect.tables import pools_table
 
-    _show(pools_table, json_=json_)
+    show(pools_table, json_=json_)
 
 
 @command(help=HELP)
@@ -39,7 +39,7 @@ def queues(_: Any, json_: bool = False) -> None:
     """Show what waits in each tier's queue, and how long the oldest has waited."""
     from deploytools.inspect.tables import queues_table
 
-    _show(queues_table, json_=json_)
+    show(queues_table, json_=json_)
 
 
 @command(help={"dry": "print the command line and start nothing"})
@@ -54,7 +54,8 @@ def events(_: Any, dry: bool = False) -> None:
     become(line, project)
 
 
-def _show(table: Any, *, json_: bool) -> None:
+def show(table: Any, *, json_: bool) -> None:
+    """Print a snapshot of the fleet: as a table that `table` makes of it, or as JSON."""
     snapshot = _snapshot()
     if json_:
         print(json.dumps(snapshot.as_json()))

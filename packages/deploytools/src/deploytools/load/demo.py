@@ -67,19 +67,11 @@ class Demo:
             ear = threads.submit(listen, self.app, self.probe_queue, ledger, stop=heard_all, ready=listening)
             with _set_at_end(heard_all):
                 listening.wait(START_DEADLINE_SECONDS)
-                self._wait_for_workers(abandoned)
+                wait_for_workers(self.app, self.fleet, abandoned)
                 self._offer(threads, ledger, seconds, abandoned)
                 self._drain(ledger, abandoned)
             ear.result()
         return self._account(ledger)
-
-    def _wait_for_workers(self, abandoned: Event) -> None:
-        wanted = {tier.queue for tier in self.fleet}
-        give_up_at = time.monotonic() + START_DEADLINE_SECONDS
-        while not wanted <= worker_names(self.app).keys():
-            if time.monotonic() > give_up_at or abandoned.is_set():
-                raise TimeoutError("the workers did not start: their log is above")
-            abandoned.wait(POLL_SECONDS)
 
     def _offer(self, threads: ThreadPoolExecutor, ledger: Ledger, seconds: float, abandoned: Event) -> None:
         stop = Event()
@@ -136,3 +128,13 @@ def _set_at_end(event: Event) -> Any:
         yield
     finally:
         event.set()
+
+
+def wait_for_workers(app: Celery, fleet: Fleet, abandoned: Event) -> None:
+    """Wait until every tier has a worker; raise TimeoutError where that does not come, or is not wanted any more."""
+    wanted = {tier.queue for tier in fleet}
+    give_up_at = time.monotonic() + START_DEADLINE_SECONDS
+    while not wanted <= worker_names(app).keys():
+        if time.monotonic() > give_up_at or abandoned.is_set():
+            raise TimeoutError("the workers did not start: see the fleet's log")
+        abandoned.wait(POLL_SECONDS)

@@ -29,7 +29,7 @@ def print_result(result: DemoResult) -> None:
     """Print a run's account as a table on stdout."""
     table = Table(title="Wait of each tier: publish → start, in milliseconds", title_justify="left")
     table.add_column("tier", style="bold")
-    for column in ("sent", "done", "failed", "p50", "p95", "p99", "promised p99"):
+    for column in ("sent", "done", "failed", "p50", "p95", "p99", "promise"):
         table.add_column(column, justify="right")
     table.add_column("held")
     table.add_column("run p50", justify="right")

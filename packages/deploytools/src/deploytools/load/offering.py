@@ -62,7 +62,13 @@ class Offering:
         task_id = uuid4().hex
         self.ledger.send(task_id, self.tier)
         try:
-            self.app.send_task(offer.task, args=arguments, task_id=task_id, headers={PROBE_QUEUE: self.probe_queue})
+            self.app.send_task(
+                offer.task,
+                args=arguments,
+                task_id=task_id,
+                queue=offer.queue,
+                headers={PROBE_QUEUE: self.probe_queue},
+            )
         except Exception:
             self.ledger.refuse(task_id)
             raise

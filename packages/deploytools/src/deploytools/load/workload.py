@@ -12,10 +12,14 @@ from deploytools.fleet import Fleet, Tier
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Offer:
-    """A task and a maker of its arguments. The maker runs just before each publish: keep it quick."""
+    """A task and a maker of its arguments. The maker runs just before each publish: keep it quick.
+
+    `queue` sends it elsewhere than its declared route.
+    """
 
     task: str
     make_arguments: Callable[[Random], tuple[Any, ...]]
+    queue: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -8,7 +8,7 @@ from deploytools.broker.address import parse_address
 from deploytools.broker.choice import broker_address
 from deploytools.fleet import Fleet
 from deploytools.settings import current_project, current_settings
-from deploytools.worker import memory, probe
+from deploytools.worker import clock, memory, probe
 from deploytools.worker.autoscaler import StartAtConcurrency
 from deploytools.worker.settings import fleet_settings
 
@@ -26,6 +26,7 @@ def install(app: Celery, fleet: Fleet | None = None) -> Celery:
     cast(Any, app).fleet = fleet  # where the worker's autoscaler finds its tier
     app.conf.update(fleet_settings(fleet, parse_address(app.conf.broker_url)))
     app.steps["worker"].add(StartAtConcurrency)
+    clock.connect()
     memory.connect()
     probe.connect()
     return app

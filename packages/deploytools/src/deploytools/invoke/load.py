@@ -1,0 +1,57 @@
+"""`load.run`, `load.report`, `load.compare`: offer a load, look at it, put two beside each other."""
+
+from pathlib import Path
+from typing import Any
+
+from invoke.collection import Collection
+
+from deploytools.invoke.command import command
+
+
+@command(
+    help={
+        "profile": "what to offer: smoke, steady, burst, flood, soak, failover",
+        "seconds": "for how long; the profile's own time otherwise",
+        "synthetic": "tasks that take this many seconds, instead of the application's own",
+        "processes": "how many processes generate the load",
+    },
+    positional=["profile"],
+)
+def run(_: Any, profile: str, seconds: float = 0.0, synthetic: float = 0.0, processes: int = 1) -> None:
+    """Offer a load to the fleet that runs, or to one started for it; exit with 1 when a promise is broken."""
+    from deploytools.errors import SettingError
+    from deploytools.load.profile import PROFILES
+    from deploytools.load.run import run_profile
+
+    if profile not in PROFILES:
+        raise SettingError(f"load.run {profile}: no such profile: use one of {', '.join(PROFILES)}")
+    report = run_profile(profile, seconds=seconds or None, synthetic_seconds=synthetic, processes=processes)
+    print(f"passed: {report}")
+
+
+@command(help={"run": "the JSON of a run"}, positional=["run"])
+def report(_: Any, run: str) -> None:
+    """Write a run's HTML page beside its JSON, and print where it is."""
+    from deploytools.load.report import write_report
+
+    print(write_report(Path(run))[0])
+
+
+@command(help={"a": "the JSON of a run", "b": "the JSON of another"}, positional=["a", "b"])
+def compare(_: Any, a: str, b: str) -> None:
+    """Put the waits of two runs side by side, with a rank test."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from deploytools.load.compare import compare_runs
+
+    table = Table(title="Wait, ms", title_justify="left")
+    for column in ("tier", "A p50", "B p50", "A p99", "B p99", "p value", "verdict"):
+        table.add_column(column)
+    for one in compare_runs(Path(a), Path(b)):
+        numbers = (one.a_p50_seconds, one.b_p50_seconds, one.a_p99_seconds, one.b_p99_seconds)
+        table.add_row(one.tier, *(f"{number * 1000:.1f}" for number in numbers), f"{one.p_value:.2g}", one.verdict)
+    Console().print(table)
+
+
+ns = Collection("load", run, report, compare)

@@ -1,0 +1,182 @@
+"""What a run came to: pure numbers from its samples, and the verdict on the fleet's promises."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass
+from statistics import fmean, median
+from typing import Any
+
+from deploytools.fleet import Fleet, Tier
+from deploytools.load.histogram import encode, histogram, quantile_seconds
+from deploytools.load.profile import Full, Profile
+from deploytools.load.samples import Sample
+from deploytools.load.theory import mgc_wait_seconds
+
+PERCENTS = (50, 95, 99, 99.9, 100)
+# A generator that sends later than this (p99) did not offer what the profile says.
+MOST_SLIP_SECONDS = 0.02
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Times:
+    """Percentiles of some times in seconds ("p50", …, "p100"), and all of them as an encoded HDR histogram."""
+
+    percentiles: dict[str, float | None]
+    histogram: str
+
+    @classmethod
+    def of(cls, seconds: Iterable[float]) -> "Times":
+        """Sum up some times."""
+        made = histogram(seconds)
+        return cls(percentiles={f"p{p:g}": quantile_seconds(made, p) for p in PERCENTS}, histogram=encode(made))
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Second:
+    """One second of a run, by when tasks were meant to be sent: how many, and how long they waited."""
+
+    at: int
+    sent: int
+    wait_p50_seconds: float | None
+    wait_max_seconds: float | None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TierLoad:
+    """One tier's account. `floor_seconds` is the M/G/c mean wait for what was measured, None where none is defined."""
+
+    name: str
+    promise_seconds: float
+    sent: int
+    done: int
+    failed: int
+    lost: int
+    wait: Times
+    publish: Times
+    run: Times
+    slip_p99_seconds: float
+    mean_wait_seconds: float | None
+    processes: int
+    floor_seconds: float | None
+    seconds: tuple[Second, ...]
+
+    def problems(self) -> list[str]:
+        """Say what was not kept, each in one line."""
+        found = []
+        p99 = self.wait.percentiles["p99"]
+        if p99 is not None and p99 > self.promise_seconds:
+            found.append(
+                f"tier {self.name}: wait p99 is {p99:.3f} s, {p99 / self.promise_seconds:.1f} x the promise of "
+                f"{self.promise_seconds:g} s"
+            )
+        if self.lost:
+            found.append(f"tier {self.name}: {self.lost} of {self.sent} accepted tasks were never heard of")
+        if self.failed:
+            found.append(f"tier {self.name}: {self.failed} of {self.sent} tasks failed")
+        return found
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RunResult:
+    """A whole run. `context`: where and with what; `generator_slip_p99_seconds`: whether it can be believed."""
+
+    profile: str
+    tiers: tuple[TierLoad, ...]
+    refused: int
+    duplicates: int
+    hop_seconds: float | None
+    generator_slip_p99_seconds: float
+    context: dict[str, Any]
+
+    def problems(self) -> list[str]:
+        """Say why this run does not pass, each reason in one line."""
+        found = [problem for tier in self.tiers for problem in tier.problems()]
+        if self.generator_slip_p99_seconds > MOST_SLIP_SECONDS:
+            found.insert(
+                0,
+                f"the generator fell behind (sent {self.generator_slip_p99_seconds * 1000:.0f} ms late at p99, "
+                f"{MOST_SLIP_SECONDS * 1000:.0f} allowed): lower the rates or add --processes",
+            )
+        if not any(tier.sent for tier in self.tiers):
+            found.append("nothing was sent: does [fleet] workload offer tasks of these tiers?")
+        return found
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the run as plain data."""
+        return asdict(self) | {"problems": self.problems()}
+
+
+def sum_up(
+    samples: Sequence[Sample],
+    *,
+    fleet: Fleet,
+    profile: Profile,
+    processes: dict[str, int],
+    hops: Sequence[float],
+    refused: int,
+    duplicates: int,
+    context: dict[str, Any],
+) -> RunResult:
+    """Return a run's result from its samples; `processes` counts each tier's at the end."""
+    scheduled = [
+        sample.slip_seconds
+        for tier in fleet
+        if not isinstance(profile.shape(fleet, tier), Full)
+        for sample in samples
+        if sample.tier == tier.name
+    ]
+    return RunResult(
+        profile=profile.name,
+        tiers=tuple(
+            _tier_load(tier, [sample for sample in samples if sample.tier == tier.name], processes.get(tier.name, 0))
+            for tier in fleet
+        ),
+        refused=refused,
+        duplicates=duplicates,
+        hop_seconds=median(hops) if hops else None,
+        generator_slip_p99_seconds=quantile_seconds(histogram(scheduled), 99) or 0.0,
+        context=context,
+    )
+
+
+def _tier_load(tier: Tier, samples: Sequence[Sample], processes: int) -> TierLoad:
+    heard = [sample for sample in samples if sample.state is not None]
+    waits = [sample.wait_seconds for sample in heard if sample.wait_seconds is not None]
+    runs = [sample.run_seconds for sample in heard if sample.run_seconds is not None]
+    done = sum(sample.state == "SUCCESS" for sample in heard)
+    span = max((s.intended_at for s in samples), default=0.0) - min((s.intended_at for s in samples), default=0.0)
+    floor = (
+        mgc_wait_seconds(per_second=len(samples) / span, service_seconds=runs, processes=processes) if span else None
+    )
+    return TierLoad(
+        name=tier.name,
+        promise_seconds=tier.start_within_seconds,
+        sent=len(samples),
+        done=done,
+        failed=len(heard) - done,
+        lost=len(samples) - len(heard),
+        wait=Times.of(waits),
+        publish=Times.of(sample.publish_seconds for sample in samples),
+        run=Times.of(runs),
+        slip_p99_seconds=quantile_seconds(histogram(sample.slip_seconds for sample in samples), 99) or 0.0,
+        mean_wait_seconds=fmean(waits) if waits else None,
+        processes=processes,
+        floor_seconds=floor,
+        seconds=tuple(_by_second(samples)),
+    )
+
+
+def _by_second(samples: Sequence[Sample]) -> Iterable[Second]:
+    if not samples:
+        return
+    start = min(sample.intended_at for sample in samples)
+    buckets: dict[int, list[Sample]] = {}
+    for sample in samples:
+        buckets.setdefault(int(sample.intended_at - start), []).append(sample)
+    for at, bucket in sorted(buckets.items()):
+        waits = [sample.wait_seconds for sample in bucket if sample.wait_seconds is not None]
+        yield Second(
+            at=at,
+            sent=len(bucket),
+            wait_p50_seconds=median(waits) if waits else None,
+            wait_max_seconds=max(waits, default=None),
+        )

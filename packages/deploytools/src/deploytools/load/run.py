@@ -1,0 +1,73 @@
+"""Run a profile without Locust's page: on the fleet that runs, or on one started for it."""
+
+import asyncio
+import subprocess
+import sys
+from contextlib import suppress
+from datetime import UTC, datetime
+from pathlib import Path
+from threading import Event
+
+from deploytools.app import load_app
+from deploytools.broker.choice import ready_broker
+from deploytools.errors import PromiseBrokenError
+from deploytools.fleet import Fleet
+from deploytools.inspect.snapshot import worker_names
+from deploytools.load.demo import wait_for_workers
+from deploytools.load.profile import PROFILES
+from deploytools.load.report import write_report
+from deploytools.project import Project
+from deploytools.services import worker_services
+from deploytools.settings import current_project, current_settings, environment_with
+from deploytools.supervisor import Supervisor
+
+LOCUSTFILE = Path(__file__).with_name("locustfile.py")
+
+
+def run_profile(name: str, *, seconds: float | None, synthetic_seconds: float, processes: int) -> Path:
+    """Run a profile; return its HTML report, beside its JSON. Raise PromiseBrokenError if it does not pass."""
+    project, settings = current_project(), current_settings()
+    fleet = project.fleet()
+    ready_broker(settings, project)
+    folder = project.state / "load"
+    folder.mkdir(parents=True, exist_ok=True)
+    result = folder / f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{name}.json"
+    argv = [
+        *(sys.executable, "-m", "locust", "-f", str(LOCUSTFILE), "--headless", "--only-summary", "--profile", name),
+        *("--run-time", f"{seconds or PROFILES[name].seconds}s", "--stop-timeout", "1", "--result", str(result)),
+        *(("--synthetic", str(synthetic_seconds)) if synthetic_seconds else ()),
+        *(("--processes", str(processes)) if processes > 1 else ()),
+    ]
+    if fleet_runs(project, fleet):
+        code = subprocess.run(argv, check=False, env=environment_with(), cwd=project.root).returncode
+    else:
+        code = asyncio.run(_with_fleet(project, fleet, argv))
+    if not result.exists():
+        raise PromiseBrokenError(f"the run ended with {code} before it had a result: its log is above")
+    report, problems = write_report(result)
+    if problems:
+        raise PromiseBrokenError(f"{'; '.join(problems)}: see {report}")
+    return report
+
+
+def fleet_runs(project: Project, fleet: Fleet) -> bool:
+    """Say whether every tier has a worker."""
+    return {tier.queue for tier in fleet} <= worker_names(load_app(project, fleet)).keys()
+
+
+async def _with_fleet(project: Project, fleet: Fleet, argv: list[str]) -> int:
+    with (project.state / "load" / "fleet.log").open("w") as log:
+        services = worker_services(fleet, current_settings(), node="load")
+        supervisor = Supervisor(services=services, project=project, output=log, check=lambda: False)
+        running = asyncio.create_task(supervisor.run())
+        try:
+            return await asyncio.to_thread(_offer, project, fleet, argv)
+        finally:
+            supervisor.stop()
+            with suppress(asyncio.CancelledError):
+                await running
+
+
+def _offer(project: Project, fleet: Fleet, argv: list[str]) -> int:
+    wait_for_workers(load_app(project, fleet), fleet, Event())
+    return subprocess.run(argv, check=False, env=environment_with(), cwd=project.root).returncode

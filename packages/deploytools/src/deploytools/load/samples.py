@@ -1,0 +1,93 @@
+"""One record a task, from its intended send time to its end; and the account of a run made of them."""
+
+import time
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Sample:
+    """A task that was sent. Times are seconds of the epoch; None: not yet.
+
+    The wait counts from `intended_at`, when the schedule wanted it sent: a generator or broker that falls behind makes
+    waits longer instead of hiding them (coordinated omission).
+    """
+
+    id: str
+    tier: str
+    intended_at: float
+    published_at: float | None = None
+    publish_seconds: float = 0.0
+    started_at: float | None = None
+    run_seconds: float | None = None
+    state: str | None = None
+    node: str = ""
+
+    @property
+    def wait_seconds(self) -> float | None:
+        """From the intended send time to the start."""
+        return None if self.started_at is None else max(0.0, self.started_at - self.intended_at)
+
+    @property
+    def slip_seconds(self) -> float:
+        """How late it was sent."""
+        return 0.0 if self.published_at is None else max(0.0, self.published_at - self.intended_at)
+
+
+@dataclass
+class Account:
+    """Every task of a run, by id. A second report of the same task changes nothing."""
+
+    samples: dict[str, Sample] = field(default_factory=dict)
+    refused: int = 0
+    duplicates: int = 0
+    _outstanding: Counter[str] = field(default_factory=Counter)  # by tier name
+
+    def intend(self, task_id: str, tier: str, intended_at: float) -> None:
+        """Note a task that is about to be published."""
+        self.samples[task_id] = Sample(id=task_id, tier=tier, intended_at=intended_at, published_at=time.time())
+        self._outstanding[tier] += 1
+
+    def publish(self, task_id: str, *, publish_seconds: float) -> None:
+        """Note that the broker accepted it."""
+        self.samples[task_id] = replace(self.samples[task_id], publish_seconds=publish_seconds)
+
+    def refuse(self, task_id: str) -> None:
+        """Note that the broker did not accept it: it is not part of the account."""
+        self._outstanding[self.samples.pop(task_id).tier] -= 1
+        self.refused += 1
+
+    def hear(self, report: Mapping[str, Any]) -> Sample | None:
+        """Note a probe's report; return the sample if it is new and ours."""
+        sample = self.samples.get(report["id"])
+        if sample is None:
+            return None
+        if sample.state is not None:
+            self.duplicates += 1
+            return None
+        heard = replace(
+            sample,
+            started_at=report["started_at"],
+            run_seconds=report["run_seconds"],
+            state=report["state"],
+            node=report["node"],
+        )
+        self.samples[sample.id] = heard
+        self._outstanding[sample.tier] -= 1
+        return heard
+
+    def outstanding(self, tier: str | None = None) -> int:
+        """Return how many were accepted and not yet heard of."""
+        return self._outstanding[tier] if tier else self._outstanding.total()
+
+
+def as_rows(samples: Iterable[Sample]) -> list[dict[str, Any]]:
+    """Return samples as plain data, to be sent between processes or saved."""
+    return [asdict(sample) for sample in samples]
+
+
+def from_rows(rows: Iterable[Mapping[str, Any]]) -> list[Sample]:
+    """Return samples from plain data."""
+    return [Sample(**row) for row in rows]

@@ -1,0 +1,128 @@
+"""One process of a load run: sends by schedule, hears how it went, keeps the account. It knows nothing of Locust."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from random import Random
+from threading import Event, Thread
+from uuid import uuid4
+
+from celery import Celery
+
+from deploytools.fleet import Fleet, Tier
+from deploytools.load.hop import measure_hops
+from deploytools.load.profile import Full, Profile
+from deploytools.load.samples import Account, Sample
+from deploytools.load.workload import Offer, Workload
+from deploytools.worker.probe import PROBE_QUEUE
+
+# How often a full tier, and the stop flag, are looked at.
+LOOK_AGAIN_SECONDS = 0.01
+LISTEN_SECONDS = 0.2
+READY_DEADLINE_SECONDS = 10.0
+
+
+@dataclass(kw_only=True)
+class LoadSession:
+    """Sends one profile's tasks. `on_publish` and `on_report` are told of each (sample; error or None)."""
+
+    app: Celery
+    fleet: Fleet
+    profile: Profile
+    workload: Workload
+    on_publish: Callable[[Sample, BaseException | None], None]
+    on_report: Callable[[Sample], None]
+    account: Account = field(default_factory=Account)
+    hops: list[float] = field(default_factory=list)
+    reports: str = field(default_factory=lambda: f"deploytools.load.{uuid4().hex}")
+    _sending_over: Event = field(default_factory=Event)
+    _heard_all: Event = field(default_factory=Event)
+    _threads: list[Thread] = field(default_factory=list)
+
+    def start(self) -> None:
+        """Listen for reports, and measure the broker's hop."""
+        ready = Event()
+        self._spawn(lambda: self._listen(ready))
+        self._spawn(lambda: measure_hops(self.app, self.hops, stop=self._heard_all))
+        if not ready.wait(READY_DEADLINE_SECONDS):
+            raise TimeoutError("the broker gave no queue for reports: is it reachable?")
+
+    def offer(self, tier: Tier, *, seed: int) -> None:
+        """Send a tier's tasks as the profile wants them, until told to stop."""
+        offers = self.workload.of_tier(self.fleet, tier)
+        if not offers:
+            self._sending_over.wait()
+            return
+        shape, random = self.profile.shape(self.fleet, tier), Random(seed)  # noqa: S311 — reproducible on purpose
+        if isinstance(shape, Full):
+            self._fill(tier, offers, random, outstanding=shape.tasks_per_process * tier.autoscale.max)
+            return
+        started_at = time.time()
+        for arrival in shape.arrivals(random):
+            if self._sending_over.wait(max(0.0, started_at + arrival - time.time())):
+                return
+            self._publish(tier, random.choice(offers), random, intended_at=started_at + arrival)
+
+    def stop_sending(self) -> None:
+        """Send no more."""
+        self._sending_over.set()
+
+    def drain(self) -> None:
+        """Wait until every accepted task was heard of, or the profile's drain time is over."""
+        self.stop_sending()
+        give_up_at = time.monotonic() + self.profile.drain_seconds
+        while self.account.outstanding() and time.monotonic() < give_up_at:
+            time.sleep(LOOK_AGAIN_SECONDS)
+        self._heard_all.set()
+        for thread in self._threads:
+            thread.join()
+
+    def _fill(self, tier: Tier, offers: tuple[Offer, ...], random: Random, *, outstanding: int) -> None:
+        while not self._sending_over.wait(LOOK_AGAIN_SECONDS):
+            for _ in range(outstanding - self.account.outstanding(tier.name)):
+                if self._sending_over.is_set():
+                    return
+                self._publish(tier, random.choice(offers), random, intended_at=time.time())
+
+    def _publish(self, tier: Tier, offer: Offer, random: Random, *, intended_at: float) -> None:
+        arguments, task_id = offer.make_arguments(random), uuid4().hex
+        self.account.intend(task_id, tier.name, intended_at)
+        sample, began_at = self.account.samples[task_id], time.perf_counter()
+        try:
+            self.app.send_task(
+                offer.task,
+                args=arguments,
+                task_id=task_id,
+                queue=offer.queue,
+                headers={PROBE_QUEUE: self.reports},
+            )
+        except Exception as error:  # noqa: BLE001 — whatever it is, the run goes on and the account says so
+            self.account.refuse(task_id)
+            self.on_publish(sample, error)
+        else:
+            self.account.publish(task_id, publish_seconds=time.perf_counter() - began_at)
+            self.on_publish(self.account.samples[task_id], None)
+
+    def _listen(self, ready: Event) -> None:
+        from kombu import Consumer, Exchange, Queue
+
+        queue = Queue(self.reports, Exchange(""), routing_key=self.reports, durable=False, auto_delete=True)
+        with self.app.connection_for_read() as connection, connection.channel() as channel:
+            with Consumer(channel, [queue], callbacks=[self._hear], no_ack=True, accept=["json"]):
+                ready.set()
+                while not self._heard_all.is_set():
+                    try:
+                        connection.drain_events(timeout=LISTEN_SECONDS)
+                    except TimeoutError:
+                        continue
+            queue(channel).delete()
+
+    def _hear(self, report: dict[str, object], _: object) -> None:
+        sample = self.account.hear(report)
+        if sample:
+            self.on_report(sample)
+
+    def _spawn(self, work: Callable[[], None]) -> None:
+        thread = Thread(target=work, daemon=True)
+        thread.start()
+        self._threads.append(thread)

@@ -1,0 +1,213 @@
+"""The Locust side: a user class a tier, series named by tier, and the verdict as exit code.
+
+A locustfile holds two lines:
+
+    from deploytools.load.user import tier_users
+    globals().update(tier_users())
+
+Each tier is one user, which keeps its profile's schedule whatever the answers do. Locust's page shows three series a
+tier: `publish`, `wait` and `run`. Our own histograms keep what its two digits lose.
+"""
+
+import json
+import logging
+import time
+from pathlib import Path
+from typing import Any
+
+from locust import User, events, task
+from locust.env import Environment
+from locust.runners import MasterRunner, WorkerRunner
+
+from deploytools.app import load_app
+from deploytools.fleet import Tier
+from deploytools.inspect.snapshot import take_snapshot
+from deploytools.load.clocks import clock_offsets
+from deploytools.load.context import run_context
+from deploytools.load.profile import PROFILES
+from deploytools.load.result import RunResult, sum_up
+from deploytools.load.samples import Sample, as_rows, from_rows
+from deploytools.load.session import LoadSession
+from deploytools.load.synthetic import SERVE
+from deploytools.load.workload import Offer, Workload, load_source
+from deploytools.settings import current_project
+
+logger = logging.getLogger(__name__)
+
+PART = "deploytools_part"  # the message in which a worker of a distributed run sends its part of the account
+PARTS_DEADLINE_SECONDS = 60.0
+LOOK_AGAIN_SECONDS = 0.1
+
+
+class TierUser(User):
+    """Offers one tier what the profile says. Subclasses name the tier."""
+
+    abstract = True
+    fixed_count = 1
+    tier: Tier
+
+    @task
+    def offer(self) -> None:
+        """Send until the run is over."""
+        load_run(self.environment).session.offer(self.tier, seed=hash(self.tier.name) & 0xFFFF)
+
+
+def tier_users() -> dict[str, type[TierUser]]:
+    """Return a user class for each tier of the project's fleet, and set up this Locust process."""
+    events.init_command_line_parser.add_listener(_add_options)
+    events.init.add_listener(_use_all_users)
+    events.test_start.add_listener(_start)
+    events.test_stopping.add_listener(_stop_sending)
+    events.test_stop.add_listener(_stop)
+    fleet = current_project().fleet()
+    return {
+        f"{tier.name.title()}User": type(f"{tier.name.title()}User", (TierUser,), {"tier": tier, "host": "the broker"})
+        for tier in fleet
+    }
+
+
+class LoadRun:
+    """One run in one Locust process."""
+
+    def __init__(self, environment: Environment) -> None:
+        self.environment = environment
+        options: Any = environment.parsed_options
+        self.profile = PROFILES[options.profile]
+        self.project = current_project()
+        self.fleet = self.project.fleet()
+        self.app = load_app(self.project, self.fleet)
+        self.parts: list[dict[str, Any]] = []
+        self.result: RunResult | None = None
+        self.session = LoadSession(
+            app=self.app,
+            fleet=self.fleet,
+            profile=self.profile,
+            workload=self._workload(options.synthetic),
+            on_publish=self._published,
+            on_report=self._reported,
+        )
+
+    def finish(self) -> None:
+        """Drain, and hand over this process's part of the account."""
+        self.session.drain()
+        account = self.session.account
+        part = {
+            "samples": as_rows(account.samples.values()),
+            "hops": self.session.hops,
+            "refused": account.refused,
+            "duplicates": account.duplicates,
+        }
+        if isinstance(self.environment.runner, WorkerRunner):
+            self.environment.runner.send_message(PART, part)
+        else:
+            self.parts.append(part)
+
+    def conclude(self) -> RunResult:
+        """Sum up all parts."""
+        snapshot = take_snapshot(self.app, self.fleet)
+        workers = sum(len(tier.workers) for tier in snapshot.tiers)
+        offsets = clock_offsets(self.app, workers) if workers else []
+        return sum_up(
+            [sample for part in self.parts for sample in from_rows(part["samples"])],
+            fleet=self.fleet,
+            profile=self.profile,
+            processes={tier.name: tier.processes for tier in snapshot.tiers},
+            hops=[hop for part in self.parts for hop in part["hops"]],
+            refused=sum(part["refused"] for part in self.parts),
+            duplicates=sum(part["duplicates"] for part in self.parts),
+            context=run_context(
+                broker=str(self.app.connection().as_uri()),
+                clock_offsets={
+                    offset.node: [round(offset.seconds, 6), round(offset.uncertainty_seconds, 6)] for offset in offsets
+                },
+                left_in_broker={tier.name: tier.queue.depth for tier in snapshot.tiers},
+            ),
+        )
+
+    def _workload(self, synthetic_seconds: float) -> Workload:
+        if not synthetic_seconds:
+            return load_source(self.fleet).prepare()
+        return Workload(
+            offers=tuple(
+                Offer(task=SERVE, make_arguments=lambda _: (synthetic_seconds,), queue=tier.queue)
+                for tier in self.fleet
+            )
+        )
+
+    def _published(self, sample: Sample, error: BaseException | None) -> None:
+        self._fire("publish", sample, sample.publish_seconds, error)
+
+    def _reported(self, sample: Sample) -> None:
+        failure = None if sample.state == "SUCCESS" else TaskFailedError(sample.state)
+        self._fire("wait", sample, sample.wait_seconds or 0.0, None)
+        self._fire("run", sample, sample.run_seconds or 0.0, failure)
+
+    def _fire(self, series: str, sample: Sample, seconds: float, error: BaseException | None) -> None:
+        self.environment.events.request.fire(
+            request_type=series,
+            name=sample.tier,
+            response_time=seconds * 1000,
+            response_length=0,
+            exception=error,
+            context={},
+        )
+
+
+class TaskFailedError(Exception):
+    """A task ended in another state than success."""
+
+
+_runs: dict[int, LoadRun] = {}  # Locust's events know the environment only
+
+
+def load_run(environment: Environment) -> LoadRun:
+    """Return the run that goes on in a Locust environment."""
+    return _runs[id(environment)]
+
+
+def _add_options(parser: Any) -> None:
+    group = parser.add_argument_group("a fleet under load")
+    group.add_argument("--profile", choices=list(PROFILES), default="smoke", help="what to offer")
+    group.add_argument(
+        "--synthetic", type=float, default=0.0, metavar="SECONDS", help="tasks that take so long, not the application's"
+    )
+    group.add_argument("--result", default="", metavar="FILE", help="write the run's account here, as JSON")
+
+
+def _use_all_users(environment: Environment, runner: Any, **_: Any) -> None:
+    if environment.parsed_options is not None:
+        environment.parsed_options.num_users = len(environment.user_classes)
+        environment.parsed_options.spawn_rate = len(environment.user_classes)
+    if isinstance(runner, MasterRunner):
+        runner.register_message(PART, lambda environment, msg: load_run(environment).parts.append(msg.data))
+
+
+def _start(environment: Environment, **_: Any) -> None:
+    run = _runs[id(environment)] = LoadRun(environment)
+    if not isinstance(environment.runner, MasterRunner):
+        run.session.start()
+
+
+def _stop_sending(environment: Environment, **_: Any) -> None:
+    if id(environment) in _runs:
+        load_run(environment).session.stop_sending()
+
+
+def _stop(environment: Environment, **_: Any) -> None:
+    run = load_run(environment)
+    if isinstance(environment.runner, MasterRunner):
+        give_up_at = time.monotonic() + PARTS_DEADLINE_SECONDS + run.profile.drain_seconds
+        while len(run.parts) < environment.runner.worker_count and time.monotonic() < give_up_at:
+            time.sleep(LOOK_AGAIN_SECONDS)
+    else:
+        run.finish()
+    if isinstance(environment.runner, WorkerRunner):
+        return
+    run.result = run.conclude()
+    problems = run.result.problems()
+    for problem in problems:
+        logger.error("%s", problem)
+    environment.process_exit_code = 1 if problems else 0
+    path = environment.parsed_options.result if environment.parsed_options else ""
+    if path:
+        Path(path).write_text(json.dumps(run.result.as_json()))
