@@ -9,7 +9,7 @@ import pytest
 from deploytools.testing.project import ProjectUnderTest
 
 
-def install_wheel(shop: ProjectUnderTest, pytestconfig: pytest.Config, tmp_path: Path, *, extra: str = "") -> str:
+def install_wheel(shop: ProjectUnderTest, pytestconfig: pytest.Config, tmp_path: Path) -> str:
     """Have the shop use an environment that holds deploytools' built wheel and what it needs, nothing else.
 
     Return that environment's Python.
@@ -23,12 +23,12 @@ def install_wheel(shop: ProjectUnderTest, pytestconfig: pytest.Config, tmp_path:
     ):
         subprocess.run([*uv, *step], check=True)
     [wheel] = (tmp_path / "wheels").glob("*.whl")
-    subprocess.run([*uv, "pip", "install", "--python", str(environment), f"{wheel}{extra}"], check=True)
+    subprocess.run([*uv, "pip", "install", "--python", str(environment), f"{wheel}[testing]"], check=True)
     shop.program = (str(environment / "bin" / "deploytools"),)
     return str(environment / "bin" / "python")
 
 
-def test_its_tiers_are_commands_and_its_tasks_run(
+def test_its_tiers_are_commands_its_tasks_run_and_the_plugin_tests_them(
     shop: ProjectUnderTest, pytestconfig: pytest.Config, tmp_path: Path
 ) -> None:
     python = install_wheel(shop, pytestconfig, tmp_path)
@@ -45,12 +45,10 @@ def test_its_tiers_are_commands_and_its_tasks_run(
         "counter": 2,
         "store_room": 1,
     }
+    up.stop()
+    more.stop()
 
+    tested = shop.run(python, "-m", "pytest", "--broker", "embedded", "-p", "no:cacheprovider")
 
-def test_the_plugin_runs_its_tests(shop: ProjectUnderTest, pytestconfig: pytest.Config, tmp_path: Path) -> None:
-    python = install_wheel(shop, pytestconfig, tmp_path, extra="[testing]")
-
-    done = shop.run(python, "-m", "pytest", "--broker", "embedded", "-p", "no:cacheprovider")
-
-    assert "1 passed" in done.stdout, done.stdout
-    assert "brokers: embedded" in done.stdout
+    assert "1 passed" in tested.stdout, tested.stdout
+    assert "brokers: embedded" in tested.stdout
