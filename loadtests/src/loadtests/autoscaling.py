@@ -37,11 +37,11 @@ from deploytools.commands import worker_command
 from deploytools.fleet import Fleet, Tier
 from deploytools.load.ledger import Ledger
 from deploytools.load.offering import Offering, listen
-from deploytools.load.synthetic import SERVE
 from deploytools.load.workload import Offer, load_source
 from deploytools.settings import current_project, environment_with, use_environment
 from deploytools.testing.processes import Running, running
 from deploytools.testing.waiting import wait_until
+from deploytools.worker.synthetic import SERVE
 from loadtests.guide import guide_command
 
 BURST, SERVICE_SECONDS = 200, 0.02
@@ -124,8 +124,7 @@ class Bench:
                 heard.set()
 
     def _ours(self, tier: Tier) -> tuple[str, ...]:
-        line = worker_command(self.fleet, tier, log_level="info", node="bench").argv
-        return (*line, "--include=deploytools.load.synthetic")
+        return worker_command(self.fleet, tier, log_level="info", node="bench").argv
 
     @contextmanager
     def _worker(self, argv: tuple[str, ...], name: str) -> Iterator[Running]:

@@ -46,13 +46,12 @@ SETTLE_INTERVAL_SECONDS, SETTLED_FRACTION = 0.5, 0.01
 MEBIBYTE = 1024 * 1024
 
 
-@dataclass(kw_only=True, slots=True)
+@dataclass(slots=True)
 class Cost:
     """What is measured of ours and of the baseline, once a pair; `bar` is how large ours may be of it."""
 
     name: str
     bar: float
-    digits: int
     takes: Sequence[Callable[[], float]]
     ours: list[float] = field(default_factory=list)
     baseline: list[float] = field(default_factory=list)
@@ -78,10 +77,10 @@ class Cost:
 
     def as_row(self) -> list[str]:
         """Return this cost's row of the table."""
-        spans = ([median(values), min(values), max(values)] for values in (self.ours, self.baseline))
-        texts = ("{:.{n}f} ({:.{n}f}-{:.{n}f})".format(*span, n=self.digits) for span in spans)
+        sides = (self.ours, self.baseline)
+        spans = [f"{median(values):.2f} ({min(values):.2f}-{max(values):.2f})" for values in sides]
         met = "[green]yes[/]" if self.ratio <= self.bar else "[red]no[/]"
-        return [self.name, *texts, f"{self.ratio:.2f}", f"{self.bar:.1f}", met]
+        return [self.name, *spans, f"{self.ratio:.2f}", f"{self.bar:.1f}", met]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -102,15 +101,10 @@ class Bench:
             [worker_command(fleet, tier, log_level="info", node="costs").argv for tier in fleet],
             [guide_command(tier, autoscale=False) for tier in fleet],
         )
-        lists, starts, sizes = (
-            [partial(self.list_seconds, folder) for folder in folders],
-            [partial(self.launch_seconds, argv) for argv in launches],
-            [partial(self.mebibytes, argvs, processes) for argvs in fleets],
-        )
         return [
-            Cost(name="list, s", bar=2.0, digits=2, takes=lists),
-            Cost(name="launch, s", bar=1.2, digits=2, takes=starts),
-            Cost(name="memory, MiB", bar=1.0, digits=0, takes=sizes),
+            Cost("list, s", 2.0, [partial(self.list_seconds, folder) for folder in folders]),
+            Cost("launch, s", 1.2, [partial(self.launch_seconds, argv) for argv in launches]),
+            Cost("memory, MiB", 1.0, [partial(self.mebibytes, lines, processes) for lines in fleets]),
         ]
 
     def list_seconds(self, folder: Path) -> float:

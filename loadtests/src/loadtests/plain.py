@@ -1,7 +1,7 @@
 """A plain Celery application, as a baseline: without anything of ours.
 
 Workers import it as `loadtests.plain:app`. It has the task modules of the project's application, the tasks of
-`deploytools.load.synthetic`, and the probe that tells a benchmark when tasks started; queues, acknowledgement,
+`deploytools.worker.synthetic`, and the probe that tells a benchmark when tasks started; queues, acknowledgement,
 autoscaler and transport are Celery's defaults.
 """
 
@@ -30,6 +30,6 @@ def import_tasks_without_app(package_name: str) -> None:
 
 _project = current_project()
 app = Celery("plain", broker=broker_address(current_settings(), _project).url)
-app.conf.update(include=["deploytools.load.synthetic"], task_ignore_result=True)
+app.conf.update(include=["deploytools.worker.synthetic"], task_ignore_result=True)
 import_tasks_without_app(_project.fleet().app.partition(":")[0])
 probe.connect()

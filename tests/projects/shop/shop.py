@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import time
 
 from celery import Celery, Task
@@ -31,3 +32,8 @@ def nap(seconds: float) -> None:
 @app.task(acks_late=False)
 def early_nap(seconds: float) -> None:
     time.sleep(seconds)
+
+
+@app.task
+def crash() -> None:
+    os.kill(os.getpid(), signal.SIGKILL)

@@ -11,7 +11,7 @@ from difflib import get_close_matches
 from fnmatch import fnmatchcase
 from itertools import combinations
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 import msgspec
 from msgspec import Meta, Struct
@@ -108,11 +108,18 @@ class Tier(Value, frozen=True, kw_only=True):
 
 
 class Fleet(Value, frozen=True, kw_only=True):
-    """All tiers of one Celery application. `app` is `module:attribute`; unrouted tasks go to `default_tier`."""
+    """All tiers of one Celery application. `app` is `module:attribute`; unrouted tasks go to `default_tier`.
+
+    `transport` is how Redis is used: `hardened` (`deploytools.transport`) or kombu's `stock`. Hardened, a dead worker's
+    messages come back after `lease_seconds`, and one that was given back `delivery_limit` times is a dead letter.
+    """
 
     app: Annotated[str, Meta(pattern=r"^[A-Za-z_][\w.]*(:[A-Za-z_]\w*)?$")]
     default_tier: Name
     tiers: tuple[Tier, ...]
+    transport: Literal["hardened", "stock"] = "hardened"
+    lease_seconds: PositiveFloat = 30
+    delivery_limit: PositiveInt = 5
     workload: Annotated[str, Meta(pattern=r"^[A-Za-z_][\w.]*:[A-Za-z_]\w*$")] | None = None
 
     def __iter__(self) -> Iterator[Tier]:

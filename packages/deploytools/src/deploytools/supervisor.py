@@ -103,7 +103,7 @@ class Supervisor:
             stderr=STDOUT,
             cwd=self.project.root,
             env=child_environment(service.command, self.project) | {"DEPLOYTOOLS_SUPERVISED": "1"},
-            start_new_session=True,  # a Ctrl-C in the terminal is for us; we pass on what it means
+            process_group=0,  # a Ctrl-C in the terminal is for us; we pass on what it means
             limit=LONGEST_LINE_BYTES,
         )
         self._running[service.name] = process

@@ -5,11 +5,13 @@ import subprocess
 import sys
 from contextlib import suppress
 from datetime import UTC, datetime
+from math import ceil
 from pathlib import Path
 from threading import Event
 
 from deploytools.app import load_app
 from deploytools.broker.choice import ready_broker
+from deploytools.broker.embedded import EmbeddedBroker
 from deploytools.errors import PromiseBrokenError
 from deploytools.fleet import Fleet
 from deploytools.inspect.snapshot import worker_names
@@ -27,21 +29,35 @@ LOCUSTFILE = Path(__file__).with_name("locustfile.py")
 def run_profile(name: str, *, seconds: float | None, synthetic_seconds: float, processes: int) -> Path:
     """Run a profile; return its HTML report, beside its JSON. Raise PromiseBrokenError if it does not pass."""
     project, settings = current_project(), current_settings()
-    fleet = project.fleet()
+    fleet, folder, broker = project.fleet(), project.state / "load", EmbeddedBroker(state=project.state)
+    started_here = not settings.broker_url and not broker.is_running()
     ready_broker(settings, project)
-    folder = project.state / "load"
     folder.mkdir(parents=True, exist_ok=True)
     result = folder / f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{name}.json"
     argv = [
-        *(sys.executable, "-m", "locust", "-f", str(LOCUSTFILE), "--headless", "--only-summary", "--profile", name),
-        *("--run-time", f"{seconds or PROFILES[name].seconds}s", "--stop-timeout", "1", "--result", str(result)),
+        *(
+            sys.executable,
+            "-m",
+            "locust",
+            "-f",
+            str(LOCUSTFILE),
+            "--headless",
+            "--only-summary",
+            "--load-profile",
+            name,
+        ),
+        *("--run-time", f"{ceil(seconds or PROFILES[name].seconds)}s", "--stop-timeout", "1", "--result", str(result)),
         *(("--synthetic", str(synthetic_seconds)) if synthetic_seconds else ()),
         *(("--processes", str(processes)) if processes > 1 else ()),
     ]
-    if fleet_runs(project, fleet):
-        code = subprocess.run(argv, check=False, env=environment_with(), cwd=project.root).returncode
-    else:
-        code = asyncio.run(_with_fleet(project, fleet, argv))
+    try:
+        if fleet_runs(project, fleet):
+            code = _run_locust(project, argv)
+        else:
+            code = asyncio.run(_with_fleet(project, fleet, argv))
+    finally:
+        if started_here:
+            broker.stop()
     if not result.exists():
         raise PromiseBrokenError(f"the run ended with {code} before it had a result: its log is above")
     report, problems = write_report(result)
@@ -70,4 +86,8 @@ async def _with_fleet(project: Project, fleet: Fleet, argv: list[str]) -> int:
 
 def _offer(project: Project, fleet: Fleet, argv: list[str]) -> int:
     wait_for_workers(load_app(project, fleet), fleet, Event())
+    return _run_locust(project, argv)
+
+
+def _run_locust(project: Project, argv: list[str]) -> int:
     return subprocess.run(argv, check=False, env=environment_with(), cwd=project.root).returncode

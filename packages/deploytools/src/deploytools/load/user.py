@@ -12,15 +12,17 @@ tier: `publish`, `wait` and `run`. Our own histograms keep what its two digits l
 import json
 import logging
 import time
+from functools import cache
 from pathlib import Path
 from typing import Any
 
+import gevent
 from locust import User, events, task
 from locust.env import Environment
 from locust.runners import MasterRunner, WorkerRunner
 
 from deploytools.app import load_app
-from deploytools.fleet import Tier
+from deploytools.fleet import Fleet, Tier
 from deploytools.inspect.snapshot import take_snapshot
 from deploytools.load.clocks import clock_offsets
 from deploytools.load.context import run_context
@@ -28,9 +30,9 @@ from deploytools.load.profile import PROFILES
 from deploytools.load.result import RunResult, sum_up
 from deploytools.load.samples import Sample, as_rows, from_rows
 from deploytools.load.session import LoadSession
-from deploytools.load.synthetic import SERVE
 from deploytools.load.workload import Offer, Workload, load_source
 from deploytools.settings import current_project
+from deploytools.worker.synthetic import SERVE
 
 logger = logging.getLogger(__name__)
 
@@ -55,7 +57,7 @@ class TierUser(User):
 def tier_users() -> dict[str, type[TierUser]]:
     """Return a user class for each tier of the project's fleet, and set up this Locust process."""
     events.init_command_line_parser.add_listener(_add_options)
-    events.init.add_listener(_use_all_users)
+    events.init.add_listener(_prepare)
     events.test_start.add_listener(_start)
     events.test_stopping.add_listener(_stop_sending)
     events.test_stop.add_listener(_stop)
@@ -72,17 +74,16 @@ class LoadRun:
     def __init__(self, environment: Environment) -> None:
         self.environment = environment
         options: Any = environment.parsed_options
-        self.profile = PROFILES[options.profile]
-        self.project = current_project()
-        self.fleet = self.project.fleet()
-        self.app = load_app(self.project, self.fleet)
+        self.profile = PROFILES[options.load_profile]
+        self.fleet = current_project().fleet()
+        self.app = load_app(current_project(), self.fleet)
         self.parts: list[dict[str, Any]] = []
         self.result: RunResult | None = None
         self.session = LoadSession(
             app=self.app,
             fleet=self.fleet,
             profile=self.profile,
-            workload=self._workload(options.synthetic),
+            workload=workload(self.fleet, options.synthetic),
             on_publish=self._published,
             on_report=self._reported,
         )
@@ -124,16 +125,6 @@ class LoadRun:
             ),
         )
 
-    def _workload(self, synthetic_seconds: float) -> Workload:
-        if not synthetic_seconds:
-            return load_source(self.fleet).prepare()
-        return Workload(
-            offers=tuple(
-                Offer(task=SERVE, make_arguments=lambda _: (synthetic_seconds,), queue=tier.queue)
-                for tier in self.fleet
-            )
-        )
-
     def _published(self, sample: Sample, error: BaseException | None) -> None:
         self._fire("publish", sample, sample.publish_seconds, error)
 
@@ -153,6 +144,18 @@ class LoadRun:
         )
 
 
+@cache
+def workload(fleet: Fleet, synthetic_seconds: float) -> Workload:
+    """Return what is offered; preparing it may take a second, so this is done before the clock of a run starts."""
+    if not synthetic_seconds:
+        return load_source(fleet).prepare()
+    return Workload(
+        offers=tuple(
+            Offer(task=SERVE, make_arguments=lambda _: (synthetic_seconds,), queue=tier.queue) for tier in fleet
+        )
+    )
+
+
 class TaskFailedError(Exception):
     """A task ended in another state than success."""
 
@@ -167,17 +170,20 @@ def load_run(environment: Environment) -> LoadRun:
 
 def _add_options(parser: Any) -> None:
     group = parser.add_argument_group("a fleet under load")
-    group.add_argument("--profile", choices=list(PROFILES), default="smoke", help="what to offer")
+    group.add_argument("--load-profile", choices=list(PROFILES), default="smoke", help="what to offer")
     group.add_argument(
         "--synthetic", type=float, default=0.0, metavar="SECONDS", help="tasks that take so long, not the application's"
     )
     group.add_argument("--result", default="", metavar="FILE", help="write the run's account here, as JSON")
 
 
-def _use_all_users(environment: Environment, runner: Any, **_: Any) -> None:
-    if environment.parsed_options is not None:
-        environment.parsed_options.num_users = len(environment.user_classes)
-        environment.parsed_options.spawn_rate = len(environment.user_classes)
+def _prepare(environment: Environment, runner: Any, **_: Any) -> None:
+    options = environment.parsed_options
+    if options is not None:
+        options.num_users = options.spawn_rate = len(environment.user_classes)
+        if options.headless:
+            LoadRun(environment)  # imports and prepares what the run then finds ready
+            gevent.get_hub().loop.update_now()  # else a run's time counts from before that
     if isinstance(runner, MasterRunner):
         runner.register_message(PART, lambda environment, msg: load_run(environment).parts.append(msg.data))
 

@@ -30,7 +30,11 @@ class Workload:
 
     def of_tier(self, fleet: Fleet, tier: Tier) -> tuple[Offer, ...]:
         """Return the offers that are routed to a tier."""
-        return tuple(offer for offer in self.offers if fleet.tier_of_task(offer.task) == tier)
+        return tuple(offer for offer in self.offers if _tier(fleet, offer) == tier)
+
+
+def _tier(fleet: Fleet, offer: Offer) -> Tier | None:
+    return fleet.tier_of_queue(offer.queue) if offer.queue else fleet.tier_of_task(offer.task)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

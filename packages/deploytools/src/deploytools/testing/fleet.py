@@ -23,7 +23,7 @@ from deploytools.testing.project import ProjectUnderTest
 from deploytools.testing.waiting import wait_until
 from deploytools.worker import install
 
-RECORDER = "--include=deploytools.testing.recorder,deploytools.load.synthetic"
+RECORDER = "--include=deploytools.testing.recorder"
 
 
 @dataclass(frozen=True, kw_only=True)

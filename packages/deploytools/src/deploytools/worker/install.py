@@ -8,9 +8,10 @@ from deploytools.broker.address import parse_address
 from deploytools.broker.choice import broker_address
 from deploytools.fleet import Fleet
 from deploytools.settings import current_project, current_settings
-from deploytools.worker import clock, memory, probe
+from deploytools.transport.transport import use_hardened
+from deploytools.worker import clock, memory, probe, synthetic  # noqa: F401 — importing registers its task
 from deploytools.worker.autoscaler import StartAtConcurrency
-from deploytools.worker.settings import fleet_settings
+from deploytools.worker.settings import fleet_settings, is_hardened
 
 
 def install(app: Celery, fleet: Fleet | None = None) -> Celery:
@@ -24,7 +25,9 @@ def install(app: Celery, fleet: Fleet | None = None) -> Celery:
         app.conf.update(broker_url=broker_address(current_settings(), current_project()).url)
     fleet = fleet or current_project().fleet()
     cast(Any, app).fleet = fleet  # where the worker's autoscaler finds its tier
-    app.conf.update(fleet_settings(fleet, parse_address(app.conf.broker_url)))
+    address = parse_address(app.conf.broker_url)
+    app.conf.update(fleet_settings(fleet, address))
+    use_hardened(is_hardened(fleet, address))
     app.steps["worker"].add(StartAtConcurrency)
     clock.connect()
     memory.connect()

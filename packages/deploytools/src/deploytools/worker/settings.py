@@ -30,8 +30,9 @@ def fleet_settings(fleet: Fleet, address: BrokerAddress) -> dict[str, Any]:
         # Nothing is lost: a task is acknowledged when it ended, and given back when its process died.
         "task_acks_late": True,
         "task_reject_on_worker_lost": True,
-        # After a lost connection unacknowledged tasks are delivered again; end their first run instead of running both.
-        "worker_cancel_long_running_tasks_on_connection_loss": True,
+        # After a lost connection stock delivers unacknowledged tasks again: end their first run instead of running
+        # both. Hardened keeps their leases, and their late acknowledgement works.
+        "worker_cancel_long_running_tasks_on_connection_loss": not is_hardened(fleet, address),
         # On, a reconnect sets the prefetch to the *current* processes, and autoscale never grows again (5.7.0).
         "worker_enable_prefetch_count_reduction": False,
         "worker_autoscaler": "deploytools.worker.autoscaler:Autoscaler",
@@ -42,10 +43,16 @@ def fleet_settings(fleet: Fleet, address: BrokerAddress) -> dict[str, Any]:
     }
 
 
+def is_hardened(fleet: Fleet, address: BrokerAddress) -> bool:
+    """Say whether messages are taken by `deploytools.transport`."""
+    return address.is_redis and fleet.transport == "hardened"
+
+
 def _transport_options(fleet: Fleet, address: BrokerAddress) -> dict[str, Any]:
     if not address.is_redis:
         return {}
-    return {
+    leases = {"lease_seconds": fleet.lease_seconds, "delivery_limit": fleet.delivery_limit}
+    return (leases if is_hardened(fleet, address) else {}) | {
         "visibility_timeout": fleet.visibility_timeout_seconds,
         # By default kombu looks for overdue tasks every 100 s.
         "unacked_restore_interval": 5,

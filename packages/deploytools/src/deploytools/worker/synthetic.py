@@ -1,4 +1,4 @@
-"""Tasks of a known service time, for measuring queues rather than work. Workers load them with `--include`."""
+"""A task of a known service time, for measuring queues rather than work. Every worker of a fleet can run it."""
 
 import time
 

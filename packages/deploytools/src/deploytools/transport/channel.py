@@ -1,0 +1,195 @@
+"""Take messages without a moment in which only this process knows of them.
+
+    WAIT   BLMOVE queue -> stage   the server moves a message as soon as there is one
+    TAKE   EVAL                    from stage or queue to `unacked`, with a lease
+
+Both go out in one write on kombu's BRPOP connection; only the take's reply counts. While there are messages only the
+take is sent, with the acknowledgements of the last ones in front of it. The stage is fungible: what a dead worker left
+there is what the next take of anybody finds first.
+"""
+
+from contextlib import suppress
+from itertools import count
+from queue import Empty
+from time import monotonic
+from typing import Any
+
+from kombu.transport import redis
+from kombu.utils.encoding import bytes_to_str
+from kombu.utils.json import dumps, loads
+from redis.exceptions import RedisError
+
+from deploytools.transport.lease import LeaseKeeper
+from deploytools.transport.qos import QoS
+from deploytools.transport.scripts import ACK, TAKE
+
+STAGE_SUFFIX = ".stage"
+# A worker of several queues cannot wait for all of them at once without the server popping one: it looks this often.
+LOOK_AGAIN_SECONDS = 0.1
+
+
+class Channel(redis.Channel):
+    """kombu's channel with another way to take, acknowledge and give back."""
+
+    QoS = QoS
+
+    lease_seconds = 30.0
+    delivery_limit = 5
+    from_transport_options = (*redis.Channel.from_transport_options, "lease_seconds", "delivery_limit")
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        self._sync: Any = None
+        self._parameters: dict[str, Any] | None = None
+        self._numbers = count()
+        self._needs_no_ack: set[str] = set()
+        self._keeper: LeaseKeeper | None = None
+        self._expected: list[str] = []  # replies that are to come on the BRPOP connection
+        self._asked: list[str] = []  # the queues of the take that is out
+        self._nothing_waits = False
+        super().__init__(*args, **kwargs)
+        self.tag_prefix = f"{self.connection._new_tag_prefix()}."
+
+    @property
+    def back_date_seconds(self) -> float:
+        """By how much scores lie in the past, so that any sweeper, stock ones too, sees a lease run out in time."""
+        return float(self.visibility_timeout) - self.lease_seconds
+
+    def prefixed(self, key: str) -> str:
+        """Return a key as Redis knows it."""
+        return f"{self.global_keyprefix}{key}"
+
+    def command(self, *words: Any) -> Any:
+        """Send a command whose keys are prefixed already, and wait for its answer."""
+        return redis.redis.Redis.execute_command(self.sync_client, *words)
+
+    def evaluate(self, script: str, keys: list[str], arguments: list[Any]) -> Any:
+        """Run a script, and wait for its answer."""
+        return self.command("EVAL", script, len(keys), *map(self.prefixed, keys), *arguments)
+
+    @property
+    def sync_client(self) -> Any:
+        """A client for commands whose answer is waited for; kept, because making one costs more than a command.
+
+        It works on a closed channel too: a task may outlive its connection, and is acknowledged all the same.
+        """
+        if self._sync is None or self._sync.connection_pool is not self._pool:
+            self._sync = super()._create_client(False)
+        return self._sync
+
+    def basic_consume(self, queue: str, no_ack: bool, *args: Any, **kwargs: Any) -> Any:
+        """Consume; from the first queue whose messages are acknowledged, keep leases."""
+        (self._needs_no_ack.add if no_ack else self._needs_no_ack.discard)(queue)
+        if not no_ack and self._keeper is None:
+            self._keeper = LeaseKeeper(self)
+            self._keeper.start()
+        return super().basic_consume(queue, no_ack, *args, **kwargs)
+
+    def close(self) -> None:
+        """Close; a take that is out is read, and what it brought is given back."""
+        if self._in_poll and self._expected:
+            with suppress(Empty, RedisError, OSError):
+                self.qos.give_back(self._read_replies()[0], counted=False, front=True)
+            self._in_poll = None
+        super().close()
+        if not self.qos._delivered:
+            self._disconnect_pools()
+
+    def _create_client(self, asynchronous: bool = False) -> Any:
+        return super()._create_client(True) if asynchronous else self.sync_client
+
+    def _connparams(self, asynchronous: bool = False) -> dict[str, Any]:
+        if asynchronous:
+            parameters: dict[str, Any] = super()._connparams(asynchronous=True)
+            return parameters
+        if self._parameters is None:
+            self._parameters = super()._connparams(asynchronous=False)
+        return dict(self._parameters)
+
+    def _size(self, queue: str) -> int:
+        # Without MULTI, which Redis refuses when it is over its memory limit: no worker could start.
+        with self.sync_client.pipeline(transaction=False) as pipe:
+            for priority in self.priority_steps:
+                pipe.llen(self._q_for_pri(queue, priority))
+            return sum(pipe.execute())
+
+    def _brpop_start(self, timeout: float | None = None) -> None:
+        queues = self._queue_cycle.consume(len(self.active_queues))
+        if not queues:
+            return
+        if self._needs_no_ack.issuperset(queues):
+            self._expected = []
+            super()._brpop_start(timeout)
+            return
+        connection = self.client.connection
+        self._in_poll, self._brpop_sent_at = connection, monotonic()
+        places = [(queue, self._q_for_pri(queue, step)) for step in self.priority_steps for queue in queues]
+        commands = [*self._acks(), *self._wait(places, timeout), self._take(places)]
+        self._expected = [str(command[0]) for command in commands]
+        connection.send_packed_command(connection.pack_commands(commands))
+
+    def _acks(self) -> list[tuple[Any, ...]]:
+        tags = self.qos.pop_acks()
+        return [("EVAL", ACK, 2, *map(self.prefixed, self.qos.keys), *tags)] if tags else []
+
+    def _wait(self, places: list[tuple[str, str]], timeout: float | None) -> list[tuple[Any, ...]]:
+        if not self._nothing_waits:
+            return []
+        seconds = self.brpop_timeout if timeout is None else timeout
+        if len(places) == 1:
+            key = self.prefixed(places[0][1])
+            return [("BLMOVE", key, f"{key}{STAGE_SUFFIX}", "RIGHT", "LEFT", seconds)]
+        return [("BLPOP", self.prefixed(f"{self.unacked_key}.never"), min(seconds, LOOK_AGAIN_SECONDS))]
+
+    def _take(self, places: list[tuple[str, str]]) -> tuple[Any, ...]:
+        keys = [self.unacked_key, self.unacked_index_key]
+        arguments: list[Any] = [f"{self.tag_prefix}{next(self._numbers)}", self.back_date_seconds]
+        self._asked = [arguments[0]]
+        for queue, key in places:
+            name = "" if queue in self._needs_no_ack else dumps(queue)
+            keys += [f"{key}{STAGE_SUFFIX}", key]
+            arguments += [name, name]
+            self._asked += [queue, queue]
+        return ("EVAL", TAKE, len(keys), *map(self.prefixed, keys), *arguments)
+
+    def _brpop_read(self, **options: Any) -> bool:
+        if not self._expected:
+            return bool(super()._brpop_read(**options))
+        try:
+            return self._deliver_taken(*self._read_replies())
+        finally:
+            self._in_poll = None
+            self._flush_brpop_reauth()
+
+    def _read_replies(self) -> tuple[str, str, bytes]:
+        """Read all replies that are due; return tag, queue and raw message of what was taken, or raise Empty."""
+        expected, self._expected = self._expected, []
+        taken: Any = None
+        try:
+            for command in expected:
+                try:
+                    taken = self.client.parse_response(self.client.connection, command)
+                except self.ResponseError:
+                    # BLMOVE is refused when Redis is full; the take is not, and finds what is there.
+                    taken = None
+                    if command == "EVAL":
+                        raise
+        except self.connection_errors:
+            self.client.connection.disconnect()
+            raise
+        self._nothing_waits = not taken
+        if not taken:
+            raise Empty
+        number, raw = taken
+        return self._asked[0], self._asked[int(number)], raw
+
+    def _deliver_taken(self, tag: str, queue: str, raw: bytes) -> bool:
+        self._queue_cycle.rotate(queue)
+        try:
+            payload = loads(bytes_to_str(raw))
+            payload["properties"]["delivery_tag"] = tag
+            self.connection._deliver(payload, queue)
+        except (RedisError, OSError):
+            raise
+        except Exception as error:  # noqa: BLE001 — a message that cannot be handled may stop nobody
+            self.qos.bury(tag, queue, raw, error)
+        return True

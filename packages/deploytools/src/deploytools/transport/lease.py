@@ -1,0 +1,83 @@
+"""Keep the leases of what a channel holds, and give back what others let run out.
+
+A thread of its own: it goes on while the event loop is busy, blocked by a task of the solo pool, or shutting down.
+"""
+
+import logging
+import threading
+import weakref
+from typing import Any
+
+from redis.exceptions import RedisError
+
+from deploytools.transport.scripts import RENEW, SWEEP
+
+logger = logging.getLogger(__name__)
+
+TICK_SECONDS = 1.0
+MOST_SWEEP_SECONDS = 5.0
+TAGS_PER_COMMAND = 500
+OVERDUE_PER_SWEEP = 200
+
+
+class LeaseKeeper(threading.Thread):
+    """Renews each third of a lease, sweeps each sixth; ends when its channel is closed and holds nothing."""
+
+    def __init__(self, channel: Any) -> None:
+        super().__init__(name="deploytools-leases", daemon=True)
+        self._channel = weakref.ref(channel)
+        self._lease_seconds: float = channel.lease_seconds
+
+    def run(self) -> None:
+        """Work until the channel is gone."""
+        sleep = threading.Event()
+        tick = min(TICK_SECONDS, self._lease_seconds / 6)
+        renewed = swept = 0.0
+        while not sleep.wait(tick):
+            channel = self._channel()
+            if channel is None or (channel.closed and not channel.qos._delivered):
+                if channel is not None:
+                    channel._disconnect_pools()  # opened again for late acknowledgements
+                return
+            renewed, swept = renewed + tick, swept + tick
+            try:
+                if renewed >= self._lease_seconds / 3:
+                    renewed = 0.0
+                    renew(channel)
+                if swept >= min(self._lease_seconds / 6, MOST_SWEEP_SECONDS) and not channel.closed:
+                    swept = 0.0
+                    sweep(channel)
+            except (RedisError, OSError) as error:
+                logger.warning("leases: %s: will try again", error)
+            del channel
+
+
+def renew(channel: Any) -> None:
+    """Renew the leases of all messages a channel holds."""
+    tags = [*_copy(channel.qos._delivered), *channel._asked[:1]]  # the last is what a take that is out may have got
+    for start in range(0, len(tags), TAGS_PER_COMMAND):
+        channel.evaluate(
+            RENEW, [channel.unacked_index_key], [channel.back_date_seconds, *tags[start : start + TAGS_PER_COMMAND]]
+        )
+
+
+def sweep(channel: Any) -> None:
+    """Give back what others hold and did not renew."""
+    visibility = channel.visibility_timeout
+    overdue = channel.evaluate(
+        SWEEP,
+        [channel.unacked_index_key, f"{channel.unacked_index_key}.clock"],
+        [visibility, channel.lease_seconds, OVERDUE_PER_SWEEP],
+    )
+    for tag in overdue:
+        text = tag.decode() if isinstance(tag, bytes) else tag
+        channel.qos.give_back(text, counted=True, front=True, overdue=visibility)
+        logger.warning("leases: %s was not renewed for %g s: given back", text, channel.lease_seconds)
+
+
+def _copy(delivered: Any) -> list[str]:
+    while True:
+        try:
+            return list(delivered)
+        except RuntimeError:  # the event loop changed it meanwhile
+            continue

@@ -1,0 +1,151 @@
+"""Which messages this worker holds: acknowledging them, giving them back, and counting how often they came."""
+
+import logging
+import sys
+from collections import deque
+from typing import Any
+
+from kombu.transport import redis, virtual
+from kombu.utils.encoding import bytes_to_str
+from kombu.utils.json import dumps, loads
+from redis.exceptions import RedisError
+
+from deploytools.transport.dead import dead_letter, dead_queue
+from deploytools.transport.scripts import ACK, MOVE
+
+logger = logging.getLogger(__name__)
+
+# How often a message was given back after its worker died or refused it. It travels in the message.
+REDELIVERIES = "x-redeliveries"
+
+
+class QoS(redis.QoS):
+    """Holds what the channel took. Leases are renewed by `deploytools.transport.lease`."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.acks: deque[str] = deque()  # to go out with the next take
+
+    def append(self, message: Any, delivery_tag: str) -> None:
+        """Note a message. The take has registered it in Redis already; what came another way is registered now."""
+        if delivery_tag.startswith(self.channel.tag_prefix):
+            virtual.QoS.append(self, message, delivery_tag)
+        else:
+            super().append(message, delivery_tag)
+
+    def can_consume(self) -> bool:
+        """Say whether there is credit; the poller asks before each take, so acks that would not go out go now."""
+        can: bool = super().can_consume()
+        if self.acks and not can:
+            self.flush()
+        return can
+
+    def ack(self, delivery_tag: str) -> None:
+        """Acknowledge: with the next take if there will be one at once, else now."""
+        self.acks.append(delivery_tag)
+        virtual.QoS.ack(self, delivery_tag)
+        if self.channel._in_poll or self.channel.closed or not self.channel.active_queues:
+            self.flush()
+
+    def reject(self, delivery_tag: str, requeue: bool = False) -> None:
+        """Give a message back to the end of its queue, counted; or put it to the dead letters, as RabbitMQ would.
+
+        Celery rejects without requeue what it cannot read, tasks it does not know, and what a task rejects itself.
+        """
+        if requeue:
+            self.give_back(delivery_tag, counted=True)
+        else:
+            found = self.channel.command("HGET", self.channel.prefixed(self.unacked_key), delivery_tag)
+            queue, raw = _split(found or b"")
+            self._move(delivery_tag, dead_queue(queue), dead_letter(queue, raw, "rejected: see the worker's log"))
+        virtual.QoS.ack(self, delivery_tag)
+
+    def flush(self) -> None:
+        """Acknowledge what is collected."""
+        tags = self.pop_acks()
+        if tags:
+            self.channel.evaluate(ACK, self.keys, tags)
+
+    def pop_acks(self) -> list[str]:
+        """Take the collected acks out; other threads may add to them meanwhile."""
+        return [self.acks.popleft() for _ in range(len(self.acks))]
+
+    @property
+    def keys(self) -> list[str]:
+        """The hash of messages and the index of leases."""
+        return [self.unacked_key, self.unacked_index_key]
+
+    def restore_unacked(self, _client: Any = None) -> None:
+        """Give everything back at close, in its old order and uncounted: a rolling deploy is nobody's failure.
+
+        Tasks that outlive a lost connection are kept: the lease keeper goes on renewing them, and their late
+        acknowledgement works. What cannot be given back now, comes back when its lease is over.
+        """
+        kept = self._running()
+        try:
+            self.flush()
+            for tag in reversed([tag for tag in self._delivered if tag not in kept]):
+                self.give_back(tag, counted=False, front=True)
+        except (RedisError, OSError) as error:
+            logger.warning(
+                "%s messages could not be given back (%s): their leases will end", len(self._delivered), error
+            )
+        for tag in [tag for tag in self._delivered if tag not in kept]:
+            del self._delivered[tag]
+
+    def restore_visible(self, *_: Any, **__: Any) -> None:
+        """Do nothing: the lease keeper sweeps."""
+
+    def give_back(self, tag: str, *, counted: bool, front: bool = False, overdue: float | None = None) -> None:
+        """Move a message from `unacked` to its queue; to its dead letters if it came too often or cannot be read.
+
+        `overdue` (the visibility timeout in seconds): only if its lease is over at the time of the move.
+        """
+        found = self.channel.command("HGET", self.channel.prefixed(self.unacked_key), tag)
+        if found is None:
+            self._move(tag, "gone", "", overdue=overdue)
+            return
+        try:
+            payload, exchange, routing_key = loads(bytes_to_str(found))
+            queues = [routing_key] if not exchange else self.channel._lookup(exchange, routing_key)
+            headers = payload.setdefault("headers", {})
+            redeliveries = int(headers.get(REDELIVERIES, 0)) + counted
+            if counted:
+                headers[REDELIVERIES] = redeliveries
+                headers["redelivered"] = True
+                payload["properties"]["delivery_info"]["redelivered"] = True
+            text, queue = dumps(payload), queues[0]
+            key = self.channel._q_for_pri(queue, self.channel._get_message_priority(payload, reverse=False))
+        except Exception as error:  # noqa: BLE001 — whatever is wrong with it, it may stop nobody
+            queue, raw = _split(found)
+            self._move(tag, dead_queue(queue), dead_letter(queue, raw, repr(error)), overdue=overdue)
+            return
+        if counted and redeliveries >= self.channel.delivery_limit:
+            why = f"given back {redeliveries} times: its worker died or refused it each time"
+            self._move(tag, dead_queue(queue), dead_letter(queue, text, why), overdue=overdue)
+        else:
+            self._move(tag, key, text, front=front, overdue=overdue)
+
+    def bury(self, tag: str, queue: str, raw: bytes | str, error: BaseException) -> None:
+        """Move a message that cannot be decoded or dispatched to the dead letters."""
+        self._move(tag, dead_queue(queue), dead_letter(queue, raw, repr(error)))
+        self._delivered.pop(tag, None)
+
+    def _running(self) -> set[str]:
+        """Return the tags of this channel's tasks that go on although the connection is closed."""
+        state = sys.modules.get("celery.worker.state")
+        if state is None or state.should_terminate or state.should_stop not in (None, False):
+            return set()
+        messages = [request.message for request in tuple(state.active_requests)]
+        return {message.delivery_tag for message in messages if message.channel is self.channel}
+
+    def _move(self, tag: str, key: str, text: str, *, front: bool = False, overdue: float | None = None) -> None:
+        condition = "" if overdue is None else overdue
+        self.channel.evaluate(MOVE, [*self.keys, key], [tag, condition, "R" if front else "L", text])
+
+
+def _split(entry: bytes) -> tuple[str, bytes]:
+    """Return queue and raw message of an `unacked` entry, whatever the message is: `[raw, "exchange", "queue"]`."""
+    raw, _, rest = entry[1:].rpartition(b', "')
+    raw, _, _ = raw.rpartition(b', "')
+    return rest.removesuffix(b'"]').decode("utf-8", "replace") or "unknown", raw

@@ -1,0 +1,108 @@
+"""The verdict on a run, its page, and two runs side by side."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from deploytools.errors import SettingError
+from deploytools.fleet import Fleet
+from deploytools.load.compare import compare_runs
+from deploytools.load.profile import PROFILES
+from deploytools.load.report import write_report
+from deploytools.load.result import RunResult, sum_up
+from deploytools.load.samples import Sample
+
+
+def samples(tier: str, *, wait_seconds: float, count: int = 200, slip_seconds: float = 0.0) -> list[Sample]:
+    return [
+        Sample(
+            id=f"{tier}-{number}",
+            tier=tier,
+            intended_at=1000 + number / 10,
+            published_at=1000 + number / 10 + slip_seconds,
+            publish_seconds=0.001,
+            started_at=1000 + number / 10 + wait_seconds * (1 + number % 7 / 100),
+            run_seconds=0.05,
+            state="SUCCESS",
+            node=f"{tier}-1@host",
+        )
+        for number in range(count)
+    ]
+
+
+def run_of(fleet: Fleet, all_samples: list[Sample]) -> RunResult:
+    return sum_up(
+        all_samples,
+        fleet=fleet,
+        profile=PROFILES["steady"],
+        processes={"high": 4},
+        hops=[0.0002],
+        refused=0,
+        duplicates=0,
+        context={"machine": "a test"},
+    )
+
+
+def test_a_run_that_kept_its_promises_has_no_problems(fleet: Fleet) -> None:
+    run = run_of(fleet, samples("high", wait_seconds=0.01))
+
+    assert run.problems() == []
+    assert run.tiers[0].wait.percentiles["p50"] == pytest.approx(0.0103, rel=0.01)
+
+
+def test_a_broken_promise_is_named_with_how_far_it_was_missed(fleet: Fleet) -> None:
+    [problem] = run_of(fleet, samples("high", wait_seconds=2.0)).problems()
+
+    assert "tier high" in problem
+    assert "4.2 x the promise of 0.5 s" in problem
+
+
+def test_a_task_never_heard_of_is_lost(fleet: Fleet) -> None:
+    heard = samples("high", wait_seconds=0.01)
+    unheard = replace(heard[0], id="x", state=None, started_at=None, run_seconds=None)
+
+    [problem] = run_of(fleet, [*heard, unheard]).problems()
+
+    assert problem == "tier high: 1 of 201 accepted tasks were never heard of"
+
+
+def test_a_generator_that_fell_behind_fails_the_run(fleet: Fleet) -> None:
+    problems = run_of(fleet, samples("high", wait_seconds=0.2, slip_seconds=0.1)).problems()
+
+    assert "the generator fell behind" in problems[0]
+
+
+def test_a_run_without_tasks_does_not_pass(fleet: Fleet) -> None:
+    assert "nothing was sent" in run_of(fleet, []).problems()[0]
+
+
+def test_the_page_needs_nothing_else_and_shows_every_tier(fleet: Fleet, tmp_path: Path) -> None:
+    path = tmp_path / "run.json"
+    path.write_text(json.dumps(run_of(fleet, samples("high", wait_seconds=0.01)).as_json()))
+
+    page, problems = write_report(path)
+
+    html = page.read_text()
+    assert problems == []
+    assert all(f"<td>{tier.name}</td>" in html for tier in fleet)
+    assert "http" not in html
+    assert html.count("<svg") == 2
+
+
+def test_two_runs_are_told_apart_only_where_they_differ(fleet: Fleet, tmp_path: Path) -> None:
+    for name, high in (("a", 0.01), ("b", 0.02)):
+        both = samples("high", wait_seconds=high) + samples("low", wait_seconds=0.03)
+        (tmp_path / f"{name}.json").write_text(json.dumps(run_of(fleet, both).as_json()))
+
+    verdicts = {one.tier: one.verdict for one in compare_runs(tmp_path / "a.json", tmp_path / "b.json")}
+
+    assert verdicts == {"high": "B waits longer", "low": "no difference seen"}
+
+
+def test_a_file_that_is_no_run_is_one_clear_error(tmp_path: Path) -> None:
+    (tmp_path / "x.json").write_text("[]")
+
+    with pytest.raises(SettingError, match=r"x\.json: not the JSON of a load run"):
+        compare_runs(tmp_path / "x.json", tmp_path / "x.json")

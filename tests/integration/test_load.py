@@ -1,0 +1,88 @@
+"""Load runs: what they report is true, and a broken promise fails them."""
+
+import json
+import os
+import signal
+import threading
+import time
+from statistics import median
+
+import pytest
+
+from deploytools.load.histogram import histogram, quantile_seconds
+from deploytools.load.profile import Full, Profile, Stream
+from deploytools.load.session import LoadSession
+from deploytools.load.workload import Offer, Workload
+from deploytools.testing.fleet import FleetUnderTest
+from deploytools.testing.project import ProjectUnderTest
+from deploytools.worker.synthetic import SERVE
+
+SERVICE_SECONDS, RUN_SECONDS, STOPPED_SECONDS, PER_SECOND, PROCESSES = 0.05, 20.0, 2.0, 20.0, 8
+
+
+@pytest.mark.only_on("redis")
+def test_a_reported_wait_is_what_the_schedule_implies(shop_fleet: FleetUnderTest) -> None:
+    """A worker stands still for two seconds. A closed loop would send nothing meanwhile, and report no wait."""
+    worker = shop_fleet.start_dev(concurrency=PROCESSES)
+    session = LoadSession(
+        app=shop_fleet.app,
+        fleet=shop_fleet.fleet,
+        profile=Profile(name="even", tightest=Stream(per_second=PER_SECOND, even=True), others=Full(), seconds=0),
+        workload=Workload(offers=(Offer(task=SERVE, make_arguments=lambda _: (SERVICE_SECONDS,), queue="counter"),)),
+        on_publish=lambda *_: None,
+        on_report=lambda _: None,
+    )
+    session.start()
+    sending = threading.Thread(target=session.offer, args=(shop_fleet.fleet.tier("counter"),), kwargs={"seed": 1})
+    sending.start()
+    time.sleep(RUN_SECONDS / 4)
+    os.killpg(worker.program.pid, signal.SIGSTOP)
+    time.sleep(STOPPED_SECONDS)
+    os.killpg(worker.program.pid, signal.SIGCONT)
+    time.sleep(RUN_SECONDS - RUN_SECONDS / 4 - STOPPED_SECONDS)
+    session.drain()
+    sending.join()
+
+    samples = sorted(session.account.samples.values(), key=lambda sample: sample.intended_at)
+    assert all(sample.state == "SUCCESS" for sample in samples)
+    starts = {entry.id: entry.at for entry in shop_fleet.ledger.entries("started")}  # the worker's own trace
+    schedule = [samples[0].intended_at + number / PER_SECOND for number in range(len(samples))]
+    implied = [starts[sample.id] - at for sample, at in zip(samples, schedule, strict=True)]
+    reported = [sample.wait_seconds or 0 for sample in samples]
+    assert p99(reported) == pytest.approx(p99(implied), rel=0.05)
+    assert p99(reported) > 0.85 * STOPPED_SECONDS  # what stood still is not left out
+    assert abs(median(reported) - median(implied)) < 0.001
+
+
+def p99(seconds: list[float]) -> float:
+    return quantile_seconds(histogram(seconds), 99) or 0
+
+
+def test_a_smoke_run_starts_a_fleet_reports_and_leaves_nothing_running(project: ProjectUnderTest) -> None:
+    done = project.command("load.run", "smoke", "--seconds", "3")
+
+    assert done.returncode == 0, done.stderr
+    [page] = (project.state / "load").glob("*-smoke.html")
+    run = json.loads(page.with_suffix(".json").read_text())
+    assert {tier["name"]: tier["lost"] for tier in run["tiers"]} == {"high": 0, "medium": 0, "low": 0}
+    assert all(tier["sent"] == tier["done"] > 0 for tier in run["tiers"])
+    assert not project.broker.is_running()
+
+
+def test_one_shared_worker_breaks_the_tightest_promise_under_a_flood(project: ProjectUnderTest) -> None:
+    project.start_command("worker.dev").wait_for_log(" ready.")
+
+    done = project.command("load.run", "flood", "--seconds", "5", "--synthetic", "0.3")
+
+    assert done.returncode == 1, done.stderr
+    assert "tier high: wait p99 is" in done.stderr
+    assert "x the promise of 0.5 s" in done.stderr
+
+
+def test_an_unknown_profile_is_one_clear_line(project: ProjectUnderTest) -> None:
+    done = project.command("load.run", "flod")
+
+    assert done.returncode == 4
+    assert done.stderr.splitlines() == [
+        "load.run flod: no such profile: use one of smoke, steady, burst, flood, soak, failover"
+    ]

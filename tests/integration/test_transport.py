@@ -1,0 +1,161 @@
+"""The hardened Redis transport: what a worker, a connection or Redis itself takes along when it dies, comes back."""
+
+import json
+import os
+import signal
+import time
+from collections.abc import Iterator
+
+import pytest
+import redis
+
+from deploytools.testing.fleet import FleetUnderTest, Worker
+from deploytools.testing.waiting import wait_until
+
+pytestmark = pytest.mark.only_on("redis")
+LEASE_SECONDS = 3.0  # in the shop's fleet file
+DELIVERY_LIMIT = 5
+
+
+@pytest.fixture
+def client(shop_fleet: FleetUnderTest) -> Iterator[redis.Redis]:
+    with redis.Redis.from_url(shop_fleet.broker.url.replace("redis+socket://", "unix://")) as client:
+        yield client
+
+
+def kill(worker: Worker) -> None:
+    os.killpg(worker.program.pid, signal.SIGKILL)
+    worker.program.wait()
+
+
+def dead_letters(client: redis.Redis) -> list[dict[str, str]]:
+    return [json.loads(letter) for letter in client.lrange("counter.dead", 0, -1)]
+
+
+def test_what_a_killed_worker_held_comes_back_when_its_leases_end(
+    shop_fleet: FleetUnderTest, client: redis.Redis
+) -> None:
+    victim = shop_fleet.start("counter")
+    shop_fleet.occupy("counter", 6, seconds=20)
+    shop_fleet.expect_busy(victim, 4)
+    survivor = shop_fleet.start("counter")
+
+    kill(victim)
+    killed_at = time.time()
+
+    shop_fleet.expect_busy(survivor, 4)
+    wait_until(lambda: client.hlen("unacked") == 4, "two to wait")
+    again = [entry.at for entry in shop_fleet.ledger.entries("started") if entry.node == survivor.name]
+    assert min(again) - killed_at < 3 * LEASE_SECONDS
+
+
+def test_a_task_longer_than_its_lease_runs_once(shop_fleet: FleetUnderTest) -> None:
+    for worker in [shop_fleet.launch("counter") for _ in range(2)]:
+        worker.wait_until_ready()
+
+    long = shop_fleet.occupy("counter", 2, seconds=3 * LEASE_SECONDS)
+    later = shop_fleet.occupy("counter", 2, seconds=0, countdown=3 * LEASE_SECONDS)
+
+    shop_fleet.expect_nothing_lost()
+    assert [len(shop_fleet.ledger.starts(id_)) for id_ in (*long, *later)] == [1] * 4
+
+
+def test_tasks_outlive_a_lost_connection_and_run_once(shop_fleet: FleetUnderTest, client: redis.Redis) -> None:
+    worker = shop_fleet.start("counter")
+    running = shop_fleet.occupy("counter", 2, seconds=2 * LEASE_SECONDS)
+    shop_fleet.expect_busy(worker, 2)
+
+    shop_fleet.reconnect(worker)
+
+    shop_fleet.expect_nothing_lost()
+    assert [len(shop_fleet.ledger.starts(id_)) for id_ in running] == [1, 1]
+    wait_until(lambda: client.hlen("unacked") == 0, "the late acknowledgements")
+
+
+def test_a_stopped_worker_gives_back_what_it_had_not_started(shop_fleet: FleetUnderTest, client: redis.Redis) -> None:
+    worker = shop_fleet.start_dev("--prefetch-multiplier=4", concurrency=1)
+    ids = shop_fleet.occupy("counter", 6, seconds=1)
+    shop_fleet.expect_busy(worker, 1)
+
+    assert worker.program.stop() == 0
+
+    assert client.hlen("unacked") == client.llen("counter.stage") == 0
+    assert client.llen("counter") + len(shop_fleet.ledger.over()) == len(ids)
+    kept = [json.loads(raw)["headers"]["id"] for raw in reversed(client.lrange("counter", 0, -1))]
+    assert kept == ids[-len(kept) :]  # in their order
+    shop_fleet.start("counter")
+    shop_fleet.expect_nothing_lost()
+
+
+GOOD = {"body": "W1swXSwge30sIHt9XQ==", "content-encoding": "utf-8", "content-type": "application/json"}
+POISON = {
+    "no JSON": b"{",
+    "not UTF-8": b"\xff\xfe\x00",
+    "a number": b"17",
+    "a list": b"[]",
+    "null": b"null",
+    "empty": b"",
+    "no properties": json.dumps({**GOOD, "headers": {}}).encode(),
+    "properties of another kind": json.dumps({**GOOD, "headers": {}, "properties": 3}).encode(),
+    "no body": json.dumps({"headers": {}, "properties": {"delivery_info": {}, "body_encoding": "base64"}}).encode(),
+    "a body that is not base64": json.dumps(
+        {**GOOD, "body": "%%%", "headers": {}, "properties": {"delivery_info": {}, "body_encoding": "base64"}}
+    ).encode(),
+}
+
+
+def test_messages_that_cannot_be_read_are_dead_letters_and_stop_nobody(
+    shop_fleet: FleetUnderTest, client: redis.Redis
+) -> None:
+    worker = shop_fleet.start("counter")
+
+    client.lpush("counter", *POISON.values())
+    good = shop_fleet.send("shop.quick")
+
+    shop_fleet.wait_until_over([good])
+    wait_until(lambda: client.hlen("unacked") == 0, "nothing to be held")
+    assert worker.program.process.poll() is None
+    assert len(dead_letters(client)) == len(POISON)
+    assert all(letter["queue"] == "counter" and letter["error"] for letter in dead_letters(client))
+    assert {letter["raw"].encode("latin-1", "replace") for letter in dead_letters(client)} >= {
+        b"{",
+        b"17",
+        b"[]",
+        b"null",
+    }
+
+
+def test_a_task_that_nobody_knows_is_a_dead_letter(shop_fleet: FleetUnderTest, client: redis.Redis) -> None:
+    shop_fleet.start("counter")
+
+    unknown = shop_fleet.app.send_task("shop.qiuck").id
+
+    wait_until(lambda: dead_letters(client), "the dead letter")
+    assert unknown in dead_letters(client)[0]["raw"]
+    assert client.hlen("unacked") == 0
+
+
+def test_a_task_that_always_kills_its_process_is_a_dead_letter_after_five_tries(
+    shop_fleet: FleetUnderTest, client: redis.Redis
+) -> None:
+    shop_fleet.start("counter")
+
+    crash = shop_fleet.send("shop.crash")
+
+    wait_until(lambda: dead_letters(client), "the dead letter")
+    assert len(shop_fleet.ledger.starts(crash)) == DELIVERY_LIMIT
+    assert crash in dead_letters(client)[0]["raw"]
+    shop_fleet.expect_routed_to("counter", [shop_fleet.send("shop.quick")])
+
+
+def test_stock_workers_and_hardened_ones_share_a_queue(shop_fleet: FleetUnderTest) -> None:
+    hardened = shop_fleet.start("counter")
+    path = shop_fleet.project.root / "fleet.toml"
+    path.write_text(path.read_text().replace("lease_seconds", 'transport = "stock"\nlease_seconds'))
+    stock = shop_fleet.start("counter")
+
+    shop_fleet.occupy("counter", 60, seconds=0.1)
+
+    shop_fleet.expect_nothing_lost()
+    shares = shop_fleet.ledger.shares()
+    assert min(shares.get(hardened.name, 0), shares.get(stock.name, 0)) >= 10, shares
