@@ -12,7 +12,7 @@ nox.needs_version = ">=2026.4"
 nox.options.default_venv_backend = "uv"
 nox.options.download_python = "never"
 nox.options.error_on_missing_interpreters = False
-nox.options.sessions = ["lint", "typecheck", "unit", "integration"]
+nox.options.sessions = ["lint", "typecheck", "unit", "integration", "chaos"]
 
 PYTHONS = ["3.11", "3.12", "3.13"]
 
@@ -62,6 +62,13 @@ def integration(session: nox.Session) -> None:
     """Run the integration tests: real brokers, real worker processes."""
     install(session, "test")
     session.run("pytest", "tests/integration", "-n", "4", *session.posargs)
+
+
+@nox.session
+def chaos(session: nox.Session) -> None:
+    """Kill workers under load and count every task; `-- -s --kills 300 --seed 1` shows the account."""
+    install(session, "test")
+    session.run("pytest", "tests/chaos", *(session.posargs or ("-n", "4", "--kills", "10")))
 
 
 @nox.session(default=False)

@@ -1,8 +1,6 @@
 """Projects to run: this repository (the plugin's `project`), and a small shop that is not ours."""
 
-import os
 import shutil
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,6 +8,7 @@ import pytest
 
 from deploytools.testing.brokers import Broker
 from deploytools.testing.fleet import FleetUnderTest
+from deploytools.testing.plugin import project_in
 from deploytools.testing.project import ProjectUnderTest
 
 SHOP = Path(__file__).parents[1] / "projects" / "shop"
@@ -20,14 +19,7 @@ def shop(tmp_path: Path) -> Iterator[ProjectUnderTest]:
     """Return a copy of a project with tiers of other names and tasks as long as a test wants."""
     root = tmp_path / "shop"
     shutil.copytree(SHOP, root)
-    under_test = ProjectUnderTest(
-        root=root,
-        state=root / ".deploytools",
-        logs=tmp_path / "logs",
-        env=os.environ,
-        program=(str(Path(sys.executable).with_name("deploytools")),),
-    )
-    with under_test as shop:
+    with project_in(root, tmp_path) as shop:
         yield shop
 
 

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
+from uuid import uuid4
 
 import kombu.pools
 import psutil
@@ -114,8 +115,8 @@ class FleetUnderTest:
 
     def send(self, task: str, *arguments: Any, **options: Any) -> str:
         """Publish a task by name, with `apply_async`'s options; return its id."""
-        at = time.time()
-        task_id: str = self.app.send_task(task, arguments, **options).id
+        at, task_id = time.time(), uuid4().hex
+        self.app.send_task(task, arguments, task_id=task_id, **options)
         queue = options.get("queue")
         tier = self.fleet.tier_of_queue(queue) if queue else self.fleet.tier_of_task(task)
         self.sent[task_id] = Sent(task=task, tier=tier.name if tier else "?", at=at)
@@ -137,7 +138,10 @@ class FleetUnderTest:
 
     def depth(self, tier_name: str) -> int:
         """Return how many messages wait in a tier's queue."""
-        queue = self.fleet.tier(tier_name).queue
+        return self.depth_of(self.fleet.tier(tier_name).queue)
+
+    def depth_of(self, queue: str) -> int:
+        """Return how many messages wait in a queue of any name."""
         return read_queues(self.app, [queue])[queue].depth
 
     def busy(self, worker: Worker) -> int:

@@ -98,14 +98,7 @@ def broker(request: pytest.FixtureRequest) -> Iterator[Broker]:
 @pytest.fixture
 def project(pytestconfig: pytest.Config, tmp_path: Path) -> Iterator[ProjectUnderTest]:
     """Return the project that is tested, with a state folder and a broker of this test's own."""
-    under_test = ProjectUnderTest(
-        root=pytestconfig.rootpath,
-        state=tmp_path / "state",
-        logs=tmp_path / "logs",
-        env=os.environ,
-        program=(str(Path(sys.executable).with_name("deploytools")),),
-    )
-    with under_test as project:
+    with project_in(pytestconfig.rootpath, tmp_path) as project:
         yield project
 
 
@@ -122,6 +115,17 @@ def free_port() -> int:
     with socket.create_server(("127.0.0.1", 0)) as server:
         port: int = server.getsockname()[1]
     return port
+
+
+def project_in(root: Path, folder: Path) -> ProjectUnderTest:
+    """Return a project whose state and logs are kept in a folder of the test's."""
+    return ProjectUnderTest(
+        root=root,
+        state=folder / "state",
+        logs=folder / "logs",
+        env=os.environ,
+        program=(str(Path(sys.executable).with_name("deploytools")),),
+    )
 
 
 def _choose_brokers(config: pytest.Config) -> list[str]:

@@ -21,7 +21,7 @@ OVERDUE_PER_SWEEP = 200
 
 
 class LeaseKeeper(threading.Thread):
-    """Renews each third of a lease, sweeps each sixth; ends when its channel is closed and holds nothing."""
+    """Renews each third of a lease, sweeps each tenth; ends when its channel is closed and holds nothing."""
 
     def __init__(self, channel: Any) -> None:
         super().__init__(name="deploytools-leases", daemon=True)
@@ -31,7 +31,7 @@ class LeaseKeeper(threading.Thread):
     def run(self) -> None:
         """Work until the channel is gone."""
         sleep = threading.Event()
-        tick = min(TICK_SECONDS, self._lease_seconds / 6)
+        tick = min(TICK_SECONDS, self._lease_seconds / 10)
         renewed = swept = 0.0
         while not sleep.wait(tick):
             channel = self._channel()
@@ -44,7 +44,7 @@ class LeaseKeeper(threading.Thread):
                 if renewed >= self._lease_seconds / 3:
                     renewed = 0.0
                     renew(channel)
-                if swept >= min(self._lease_seconds / 6, MOST_SWEEP_SECONDS) and not channel.closed:
+                if swept >= min(self._lease_seconds / 10, MOST_SWEEP_SECONDS) and not channel.closed:
                     swept = 0.0
                     sweep(channel)
             except (RedisError, OSError) as error:

@@ -1,0 +1,184 @@
+"""Break a fleet under load, again and again, and account for every task it accepted.
+
+A run is made of faults, chosen by a seed. What came of it is counted from sources that know nothing of each other: what
+the publisher was told was accepted, what the workers' recorder wrote, what is left in the broker.
+"""
+
+import json
+import os
+import signal
+import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from enum import StrEnum
+from random import Random
+from threading import Event, Thread
+
+import psutil
+
+from deploytools.load.histogram import histogram, quantile_seconds
+from deploytools.testing.fleet import FleetUnderTest, Worker
+from deploytools.testing.waiting import StillWaitingError
+from deploytools.worker.synthetic import SERVE
+
+# Tasks a second while the publisher is busy; between bursts it sends a tenth of that. Losses hide under light load.
+BUSY_PER_SECOND = 400.0
+PHASE_SECONDS = 1.5
+# Most are no-ops, which are lost in transit if at all; some are running when a worker dies.
+SERVICE_SECONDS = (0.0, 0.0, 0.0, 0.002, 0.02, 0.5)
+STOPPED_SECONDS = 2.0
+
+
+class Fault(StrEnum):
+    """What happens to a fleet."""
+
+    KILL_WORKER = "SIGKILL of a worker and its processes"
+    KILL_PROCESS = "SIGKILL of one pool process"
+    STOP_WORKER = "SIGTERM of a worker"
+    FREEZE_WORKER = "SIGSTOP of a worker for two seconds"
+    DROP_CONNECTIONS = "every connection to the broker closed"
+
+
+# Kills are what loses messages; the others must not make it worse.
+WEIGHTS = {
+    Fault.KILL_WORKER: 6,
+    Fault.KILL_PROCESS: 2,
+    Fault.STOP_WORKER: 1,
+    Fault.FREEZE_WORKER: 1,
+    Fault.DROP_CONNECTIONS: 1,
+}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Outcome:
+    """The account of a run. Times in seconds; `lost_per_kill_bound` is the 95 % upper bound for no loss in n kills."""
+
+    seed: int
+    faults: dict[str, int]
+    accepted: int
+    refused: int
+    finished: int
+    redelivered: int
+    finished_twice: int
+    dead: int
+    lost: tuple[str, ...]
+    redelivery_p99_seconds: float | None
+    lost_per_kill_bound: float | None
+
+    def as_json(self) -> str:
+        """Return the account as JSON."""
+        return json.dumps({name: getattr(self, name) for name in self.__dataclass_fields__})
+
+
+@dataclass(kw_only=True)
+class Chaos:
+    """Runs faults on the tier of a fleet under test."""
+
+    fleet: FleetUnderTest
+    tier: str
+    seed: int
+    workers_wanted: int = 2
+    refused: int = 0
+    faults: Counter[Fault] = field(default_factory=Counter)
+    _workers: list[Worker] = field(default_factory=list)
+    _killed_at: dict[str, float] = field(default_factory=dict)  # node → when
+    # Nodes that gave tasks back themselves, to the end of the queue: how long those waited says nothing of leases.
+    _rejecting: set[str] = field(default_factory=set)
+
+    def run(self, kills: int, *, settle_seconds: float) -> Outcome:
+        """Inject faults until so many were kills; wait for what is left at most so long; return the account."""
+        random = Random(self.seed)  # noqa: S311 — reproducible on purpose
+        self._top_up()
+        with self._load(Random(self.seed + 1)):  # noqa: S311
+            while self.faults[Fault.KILL_WORKER] + self.faults[Fault.KILL_PROCESS] < kills:
+                [fault] = random.choices(list(WEIGHTS), list(WEIGHTS.values()))
+                self._inject(fault, random)
+                self.faults[fault] += 1
+                self._top_up()
+                time.sleep(random.uniform(0.2, 1.0))
+        with suppress(StillWaitingError):  # the account says what is missing
+            self.fleet.wait_until_over(deadline_seconds=settle_seconds)
+        return self._account()
+
+    def _inject(self, fault: Fault, random: Random) -> None:
+        worker = random.choice(self._workers)
+        match fault:
+            case Fault.KILL_WORKER:
+                os.killpg(worker.program.pid, signal.SIGKILL)
+                self._killed_at[worker.name] = time.time()
+                worker.program.wait()
+            case Fault.KILL_PROCESS:
+                self._rejecting.add(worker.name)
+                with suppress(psutil.NoSuchProcess, IndexError):
+                    random.choice(worker.program.children()).send_signal(signal.SIGKILL)
+            case Fault.STOP_WORKER:
+                worker.program.stop()
+            case Fault.FREEZE_WORKER:
+                os.killpg(worker.program.pid, signal.SIGSTOP)
+                time.sleep(STOPPED_SECONDS)
+                os.killpg(worker.program.pid, signal.SIGCONT)
+            case Fault.DROP_CONNECTIONS:
+                self.fleet.broker.drop_connections()
+
+    def _top_up(self) -> None:
+        self._workers = [worker for worker in self._workers if psutil.pid_exists(worker.program.pid) and lives(worker)]
+        missing = [self.fleet.launch(self.tier) for _ in range(self.workers_wanted - len(self._workers))]
+        self._workers += [worker.wait_until_ready() for worker in missing]
+
+    @contextmanager
+    def _load(self, random: Random) -> Iterator[None]:
+        stop = Event()
+        publisher = Thread(target=self._publish, args=(random, stop), daemon=True)
+        publisher.start()
+        try:
+            yield
+        finally:
+            stop.set()
+            publisher.join()
+
+    def _publish(self, random: Random, stop: Event) -> None:
+        queue = self.fleet.fleet.tier(self.tier).queue
+        while not stop.is_set():
+            busy = int(time.monotonic() / PHASE_SECONDS) % 2
+            try:
+                self.fleet.send(SERVE, random.choice(SERVICE_SECONDS), queue=queue)
+            except Exception:  # noqa: BLE001 — refused, for whatever reason: not accepted, not lost
+                self.refused += 1
+            stop.wait(random.expovariate(BUSY_PER_SECOND if busy else BUSY_PER_SECOND / 10))
+
+    def _account(self) -> Outcome:
+        accepted = set(self.fleet.sent)
+        starts, ends = Counter[str](), Counter[str]()
+        first_node: dict[str, str] = {}
+        delays = []
+        for entry in self.fleet.ledger.entries():
+            if entry.event == "started":
+                before = first_node.get(entry.id)
+                if before in self._killed_at and before not in self._rejecting and starts[entry.id] == 1:
+                    delays.append(entry.at - self._killed_at[before])
+                first_node.setdefault(entry.id, entry.node)
+                starts[entry.id] += 1
+            elif entry.event == "ended" and entry.state == "SUCCESS":
+                ends[entry.id] += 1
+        lost = sorted(accepted - ends.keys())
+        kills = self.faults[Fault.KILL_WORKER] + self.faults[Fault.KILL_PROCESS]
+        return Outcome(
+            seed=self.seed,
+            faults={fault.value: number for fault, number in self.faults.items()},
+            accepted=len(accepted),
+            refused=self.refused,
+            finished=len(accepted & ends.keys()),
+            redelivered=sum(count > 1 for id_, count in starts.items() if id_ in accepted),
+            finished_twice=sum(count > 1 for id_, count in ends.items() if id_ in accepted),
+            dead=self.fleet.depth_of(f"{self.fleet.fleet.tier(self.tier).queue}.dead"),
+            lost=tuple(lost),
+            redelivery_p99_seconds=quantile_seconds(histogram(delays), 99) if delays else None,
+            lost_per_kill_bound=3 / kills if not lost and kills else None,
+        )
+
+
+def lives(worker: Worker) -> bool:
+    """Say whether a worker's main process runs."""
+    return worker.program.process.poll() is None
