@@ -78,7 +78,7 @@ class Cost:
     def as_row(self) -> list[str]:
         """Return this cost's row of the table."""
         sides = (self.ours, self.baseline)
-        spans = [f"{median(values):.2f} ({min(values):.2f}-{max(values):.2f})" for values in sides]
+        spans = [f"{median(values):.3g} ({min(values):.3g}-{max(values):.3g})" for values in sides]
         met = "[green]yes[/]" if self.ratio <= self.bar else "[red]no[/]"
         return [self.name, *spans, f"{self.ratio:.2f}", f"{self.bar:.1f}", met]
 

@@ -13,7 +13,9 @@ class StillWaitingError(AssertionError):
     """A condition did not come true before its deadline."""
 
 
-def wait_until(condition: Callable[[], T], what: str, *, deadline_seconds: float = 30.0) -> T:
+def wait_until(
+    condition: Callable[[], T], what: str, *, deadline_seconds: float = 30.0, poll_seconds: float = POLL_SECONDS
+) -> T:
     """Return the condition's first true value; raise StillWaitingError, saying what was waited for, at the deadline.
 
     An AssertionError inside the condition means "not yet", and is shown at the deadline.
@@ -31,4 +33,4 @@ def wait_until(condition: Callable[[], T], what: str, *, deadline_seconds: float
             last = value
         if time.monotonic() > give_up_at:
             raise StillWaitingError(f"waited {deadline_seconds:g} s for {what}; last seen: {last!r}")
-        time.sleep(POLL_SECONDS)
+        time.sleep(poll_seconds)

@@ -26,6 +26,8 @@ from deploytools.transport.scripts import ACK, TAKE
 STAGE_SUFFIX = ".stage"
 # A worker of several queues cannot wait for all of them at once without the server popping one: it looks this often.
 LOOK_AGAIN_SECONDS = 0.1
+# A queue that is bound beside another to the same direct exchange and key gets messages this much later.
+BINDINGS_SECONDS = 5.0
 
 
 class Channel(redis.Channel):
@@ -46,6 +48,7 @@ class Channel(redis.Channel):
         self._expected: list[str] = []  # replies that are to come on the BRPOP connection
         self._asked: list[str] = []  # the queues of the take that is out
         self._nothing_waits = False
+        self._routes: dict[tuple[str, str], tuple[list[str], float]] = {}
         super().__init__(*args, **kwargs)
         self.tag_prefix = f"{self.connection._new_tag_prefix()}."
 
@@ -104,6 +107,16 @@ class Channel(redis.Channel):
         if self._parameters is None:
             self._parameters = super()._connparams(asynchronous=False)
         return dict(self._parameters)
+
+    def _lookup(self, exchange: str, routing_key: str, default: str | None = None) -> list[str]:
+        # kombu asks Redis for the bindings at every publish: half of its time.
+        key = (exchange, routing_key)
+        found, until = self._routes.get(key, (None, 0.0))
+        if found is None or monotonic() > until:
+            found = list(super()._lookup(exchange, routing_key, default))
+            if exchange and self.deadletter_queue not in found and self.typeof(exchange).type == "direct":
+                self._routes[key] = found, monotonic() + BINDINGS_SECONDS
+        return found
 
     def _size(self, queue: str) -> int:
         # Without MULTI, which Redis refuses when it is over its memory limit: no worker could start.

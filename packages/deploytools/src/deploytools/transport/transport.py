@@ -2,7 +2,7 @@
 
 from uuid import uuid4
 
-from kombu.transport import TRANSPORT_ALIASES, redis
+from kombu.transport import TRANSPORT_ALIASES, _transport_cache, redis
 
 from deploytools.transport.channel import Channel
 
@@ -24,3 +24,4 @@ def use_hardened(hardened: bool) -> None:
     """Have this process's Redis URLs mean our transport, or kombu's own. Celery knows transports by their URL only."""
     for scheme, stock in _STOCK.items():
         TRANSPORT_ALIASES[scheme] = f"{__name__}:Transport" if hardened else stock
+        _transport_cache.pop(scheme, None)
