@@ -22,7 +22,7 @@ def shop_fleet(tmp_path: Path, broker: Broker, pytestconfig: pytest.Config) -> I
     root = tmp_path / "shop"
     shutil.copytree(SHOP, root)
     path = root / "fleet.toml"
-    transport = pytestconfig.getoption("--transport")
+    transport = pytestconfig.getoption("--transport", "hardened")
     path.write_text(path.read_text().replace("lease_seconds", f'transport = "{transport}"\nlease_seconds'))
     with project_in(root, tmp_path) as shop, FleetUnderTest(project=shop, broker=broker) as fleet:
         yield fleet
@@ -32,7 +32,7 @@ def shop_fleet(tmp_path: Path, broker: Broker, pytestconfig: pytest.Config) -> I
 def test_no_accepted_task_is_lost(
     shop_fleet: FleetUnderTest, pytestconfig: pytest.Config, request: pytest.FixtureRequest
 ) -> None:
-    kills, seed = pytestconfig.getoption("--kills"), pytestconfig.getoption("--seed")
+    kills, seed = pytestconfig.getoption("--kills", 30), pytestconfig.getoption("--seed", 1)
     request.node.add_marker(pytest.mark.timeout(SETTLE_SECONDS + kills * SECONDS_PER_KILL))
 
     outcome = Chaos(fleet=shop_fleet, tier="counter", seed=seed).run(kills, settle_seconds=SETTLE_SECONDS)

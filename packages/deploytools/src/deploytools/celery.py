@@ -1,7 +1,7 @@
 """Run Celery's command line without third-party plug-ins: `python -m deploytools.celery -A app worker …`.
 
 Celery imports every package that offers a sub-command before it looks at the arguments. Where Flower is installed that
-adds Tornado and the Prometheus client to every worker: about 1 s at start, and memory in each of its processes.
+adds Tornado and the Prometheus client to every worker: time at start, and memory in each of its processes.
 Everything else, arguments included, is `python -m celery`.
 
 Below a supervisor (`DEPLOYTOOLS_SUPERVISED`) the process ends when that one dies, however it dies (Linux only).

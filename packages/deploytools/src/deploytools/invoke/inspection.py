@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from deploytools.broker.choice import broker_address
 from deploytools.broker.reach import wait_until_reachable
 from deploytools.commands import events_command
+from deploytools.errors import BrokerUnreachableError
 from deploytools.invoke.command import command
 from deploytools.launch import become
 from deploytools.settings import current_project, current_settings
@@ -67,12 +68,17 @@ def show(table: Any, *, json_: bool) -> None:
 
 def _snapshot() -> "Snapshot":
     _reach()
+    from kombu.exceptions import OperationalError
+
     from deploytools.app import load_app
     from deploytools.inspect.snapshot import take_snapshot
 
     project = current_project()
     fleet = project.fleet()
-    return take_snapshot(load_app(project, fleet), fleet)
+    try:
+        return take_snapshot(load_app(project, fleet), fleet)
+    except (OperationalError, OSError) as error:
+        raise BrokerUnreachableError(f"the broker went away while it was asked ({error}): try again") from None
 
 
 def _reach() -> None:

@@ -15,6 +15,7 @@ import time
 from functools import cache
 from pathlib import Path
 from typing import Any
+from zlib import crc32
 
 import gevent
 from locust import User, events, task
@@ -51,7 +52,7 @@ class TierUser(User):
     @task
     def offer(self) -> None:
         """Send until the run is over."""
-        load_run(self.environment).session.offer(self.tier, seed=hash(self.tier.name) & 0xFFFF)
+        load_run(self.environment).session.offer(self.tier, seed=crc32(self.tier.name.encode()))
 
 
 def tier_users() -> dict[str, type[TierUser]]:

@@ -146,6 +146,7 @@ class QoS(redis.QoS):
 
 def _split(entry: bytes) -> tuple[str, bytes]:
     """Return queue and raw message of an `unacked` entry, whatever the message is: `[raw, "exchange", "queue"]`."""
-    raw, _, rest = entry[1:].rpartition(b', "')
-    raw, _, _ = raw.rpartition(b', "')
-    return rest.removesuffix(b'"]').decode("utf-8", "replace") or "unknown", raw
+    head, found, queue = entry[1:].rpartition(b', "')
+    if not found:
+        return "unknown", entry
+    return queue.removesuffix(b'"]').decode("utf-8", "replace"), head.rpartition(b', "')[0]
