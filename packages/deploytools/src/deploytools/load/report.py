@@ -16,11 +16,12 @@ NINES = ((0.0, "0"), (1.0, "90 %"), (2.0, "99 %"), (3.0, "99.9 %"), (4.0, "99.99
 CURVE = [50 + n * 0.5 for n in range(80)] + [90 + n * 0.1 for n in range(90)] + [99 + n * 0.01 for n in range(100)]
 
 STYLE = """
-body { font: 15px/1.45 system-ui, sans-serif; margin: 2rem auto; max-width: 80rem; padding: 0 1rem; color: #222 }
-table { border-collapse: collapse; margin: 1rem 0 } td, th { padding: .3rem .7rem; text-align: right }
-th { border-bottom: 2px solid #999 } td { border-bottom: 1px solid #ddd }
+body { font: 15px/1.45 system-ui, sans-serif; margin: 2rem auto; max-width: 100rem; padding: 0 1rem; color: #222 }
+table { border-collapse: collapse; margin: 1rem 0 } td, th { padding: .3rem .5rem; text-align: right }
+td { border-bottom: 1px solid #ddd; white-space: nowrap } th { border-bottom: 2px solid #999 }
 td:first-child, th:first-child { text-align: left }
-.good { color: #1a7f37 } .bad { color: #cf222e; font-weight: 600 } .charts { display: flex; flex-wrap: wrap; gap: 2rem }
+.good { color: #1a7f37 } .bad { color: #cf222e; font-weight: 600 }
+.charts { display: flex; flex-wrap: wrap; gap: 1rem } figure { margin: 0 }
 svg text { font-size: 12px; fill: #444 } svg polyline { fill: none; stroke-width: 1.8 }
 svg .grid { stroke: #ddd; stroke-width: 1 } code { background: #f4f4f4; padding: .1rem .3rem }
 dt { font-weight: 600 } dd { margin: 0 0 .4rem 0; overflow-wrap: anywhere }
