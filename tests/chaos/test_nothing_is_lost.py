@@ -13,7 +13,7 @@ from deploytools.testing.plugin import project_in
 
 SHOP = Path(__file__).parents[1] / "projects" / "shop"
 LEASE_SECONDS = 3.0  # in the shop's fleet file
-SETTLE_SECONDS = 60.0
+SETTLE_SECONDS = 20.0  # some leases
 
 
 @pytest.fixture
