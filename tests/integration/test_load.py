@@ -70,6 +70,16 @@ def test_a_smoke_run_starts_a_fleet_reports_and_leaves_nothing_running(project: 
     assert not project.broker.is_running()
 
 
+def test_a_run_of_two_processes_has_one_account(project: ProjectUnderTest) -> None:
+    done = project.command("load.run", "smoke", "--seconds", "3", "--processes", "2")
+
+    assert done.returncode == 0, done.stderr
+    [saved] = (project.state / "load").glob("*-smoke.json")
+    tiers = json.loads(saved.read_text())["tiers"]
+    assert all(tier["sent"] == tier["done"] > 0 for tier in tiers)
+    assert sum(tier["sent"] for tier in tiers) < 40  # each tier is offered once, not by each process
+
+
 def test_one_shared_worker_breaks_the_tightest_promise_under_a_flood(project: ProjectUnderTest) -> None:
     project.start_command("worker.dev").wait_for_log(" ready.")
 

@@ -6,23 +6,22 @@ burst    200 tasks of 20 ms at once on an idle worker of the highest tier: wait 
 steady   Poisson arrivals of the same tasks that keep one process busy on average: wait p99
 memory   PSS of the worker before, idle
 
-The sides take turns, and the order of the turns rotates. Waits are publish → start, told by the probe of each task.
+The sides take turns, and the order of the turns rotates. Waits count from when
+the schedule wanted a task sent to its start, which its probe tells.
 """
 
 import argparse
 import json
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from multiprocessing import get_context
 from pathlib import Path
-from random import Random
 from statistics import median
 from tempfile import TemporaryDirectory
-from threading import Event
+from threading import Thread
 
 import msgspec
 import psutil
@@ -35,19 +34,19 @@ from deploytools.app import load_app
 from deploytools.broker.embedded import EmbeddedBroker
 from deploytools.commands import worker_command
 from deploytools.fleet import Fleet, Tier
-from deploytools.load.ledger import Ledger
-from deploytools.load.offering import Offering, listen
-from deploytools.load.workload import Offer, load_source
+from deploytools.load.histogram import histogram, quantile_seconds
+from deploytools.load.profile import PROFILES, Bursts, Profile, Shape, Stream
+from deploytools.load.samples import Sample
+from deploytools.load.session import LoadSession
+from deploytools.load.workload import Offer, Workload, load_source
 from deploytools.settings import current_project, environment_with, use_environment
 from deploytools.testing.processes import Running, running
-from deploytools.testing.waiting import wait_until
 from deploytools.worker.synthetic import SERVE
 from loadtests.guide import guide_command
 
 BURST, SERVICE_SECONDS = 200, 0.02
-STEADY_PER_SECOND, STEADY_SECONDS = 1 / SERVICE_SECONDS, 10.0
+STEADY_PER_SECOND, STEADY_TASKS = 1 / SERVICE_SECONDS, 500
 SETTLE_SECONDS = 1.5  # the saturated tiers get the CPUs back after a start
-REPORTS = "loadtests.autoscaling"
 MEBIBYTE = 1024 * 1024
 MEASURES = {"burst wait p99, s": 3, "burst all done, s": 3, "steady wait p99, s": 3, "idle PSS, MiB": 0}
 
@@ -87,11 +86,11 @@ class Bench:
         with self._worker(argv, "high") as worker:
             time.sleep(SETTLE_SECONDS)
             memory = sum(process.memory_full_info().pss for process in [psutil.Process(worker.pid), *worker.children()])
-            burst, burst_seconds = self._collect(_offer_burst)
+            burst = self._collect(Bursts(size=BURST, every_seconds=60), BURST)
             time.sleep(SETTLE_SECONDS)
-            steady, _ = self._collect(_offer_steadily)
+            steady = self._collect(Stream(per_second=STEADY_PER_SECOND), STEADY_TASKS)
             worker.stop()
-        numbers = (_p99(burst, self.high), burst_seconds, _p99(steady, self.high), memory / MEBIBYTE)
+        numbers = (_p99(burst), _seconds(burst), _p99(steady), memory / MEBIBYTE)
         return dict(zip(MEASURES, numbers, strict=True))
 
     @contextmanager
@@ -106,22 +105,22 @@ class Bench:
             stack.callback(filler.terminate)
             yield
 
-    def _collect(self, offer: Callable[[Offering], None]) -> tuple[Ledger, float]:
-        ledger, heard, listening = Ledger(), Event(), Event()
-        serve = Offer(task=SERVE, make_arguments=lambda _: (SERVICE_SECONDS,), queue=self.high.queue)
-        offering = Offering(
-            app=self.app, tier=self.high, offers=(serve,), ledger=ledger, probe_queue=REPORTS, random=Random(1)
+    def _collect(self, shape: Shape, count: int) -> list[Sample]:
+        session = LoadSession(
+            app=self.app,
+            fleet=self.fleet,
+            profile=Profile(name="bench", tightest=shape, others=shape, seconds=0, drain_seconds=60),
+            workload=Workload(
+                offers=(Offer(task=SERVE, make_arguments=lambda _: (SERVICE_SECONDS,), queue=self.high.queue),)
+            ),
+            on_publish=lambda *_: session.stop_sending() if len(session.account.samples) >= count else None,
         )
-        with ThreadPoolExecutor() as threads:
-            threads.submit(listen, self.app, REPORTS, ledger, stop=heard, ready=listening)
-            try:
-                listening.wait()
-                started_at = time.monotonic()
-                offer(offering)
-                wait_until(lambda: _all_done(ledger), "all tasks to be done", deadline_seconds=60)
-                return ledger, time.monotonic() - started_at
-            finally:
-                heard.set()
+        session.start()
+        session.offer(self.high, seed=1)
+        session.drain()
+        if missing := session.account.outstanding():
+            raise TimeoutError(f"{missing} of {count} tasks were not done: see {self.folder}")
+        return list(session.account.samples.values())
 
     def _ours(self, tier: Tier) -> tuple[str, ...]:
         return worker_command(self.fleet, tier, log_level="info", node="bench").argv
@@ -133,43 +132,15 @@ class Bench:
             yield worker
 
 
-def _all_done(ledger: Ledger) -> bool:
-    missing = ledger.outstanding()
-    assert not missing, f"{missing} not done"  # noqa: S101 — read by wait_until
-    return True
-
-
-def _offer_burst(offering: Offering) -> None:
-    for _ in range(BURST):
-        offering.publish_one()
-
-
-def _offer_steadily(offering: Offering) -> None:
-    stop = Event()
-    with ThreadPoolExecutor() as threads:
-        threads.submit(offering.at_random, per_second=STEADY_PER_SECOND, stop=stop)
-        stop.wait(STEADY_SECONDS)
-        stop.set()
-
-
 def fill_lower_tiers() -> None:
     """Keep the lower tiers full with the application's own tasks until this process is ended."""
     project = current_project()
     fleet = project.fleet()
-    bench, ledger, never = Bench(app=load_app(project, fleet), fleet=fleet, folder=project.state), Ledger(), Event()
-    workload, reports = load_source(fleet).prepare(), f"{REPORTS}.lower"
-    with ThreadPoolExecutor() as threads:
-        threads.submit(listen, bench.app, reports, ledger, stop=never, ready=Event())
-        for tier in bench.lower:
-            offering = Offering(
-                app=bench.app,
-                tier=tier,
-                offers=workload.of_tier(fleet, tier),
-                ledger=ledger,
-                probe_queue=reports,
-                random=Random(0),
-            )
-            threads.submit(offering.saturate, outstanding=2 * tier.autoscale.max, stop=never)
+    bench = Bench(app=load_app(project, fleet), fleet=fleet, folder=project.state)
+    session = LoadSession(app=bench.app, fleet=fleet, profile=PROFILES["flood"], workload=load_source(fleet).prepare())
+    session.start()
+    for tier in bench.lower:
+        Thread(target=session.offer, args=(tier,), kwargs={"seed": 0}).start()
 
 
 @contextmanager
@@ -221,8 +192,13 @@ def table(results: Mapping[str, list[dict[str, float]]]) -> Table:
     return rows
 
 
-def _p99(ledger: Ledger, tier: Tier) -> float:
-    return ledger.result(tier).wait_seconds["p99"] or 0.0
+def _p99(samples: list[Sample]) -> float:
+    return quantile_seconds(histogram(sample.wait_seconds or 0.0 for sample in samples), 99) or 0.0
+
+
+def _seconds(samples: list[Sample]) -> float:
+    ends = [(sample.started_at or 0.0) + (sample.run_seconds or 0.0) for sample in samples]
+    return max(ends) - min(sample.intended_at for sample in samples)
 
 
 def main() -> int:

@@ -3,6 +3,7 @@ from __future__ import annotations
 import os
 import signal
 import time
+from pathlib import Path
 
 from celery import Celery, Task
 
@@ -37,3 +38,9 @@ def early_nap(seconds: float) -> None:
 @app.task
 def crash() -> None:
     os.kill(os.getpid(), signal.SIGKILL)
+
+
+@app.task(bind=True, max_retries=1)
+def deliver(self: Task[..., None], address: str) -> None:
+    if not Path(address).exists():
+        raise self.retry(countdown=0.1, exc=LookupError(f"nobody at {address}"))

@@ -112,6 +112,7 @@ class Fleet(Value, frozen=True, kw_only=True):
 
     `transport` is how Redis is used: `hardened` (`deploytools.transport`) or kombu's `stock`. Hardened, a dead worker's
     messages come back after `lease_seconds`, and one that was given back `delivery_limit` times is a dead letter.
+    `missed_ticks`: of what beat could not send in time, it sends one tick for the whole gap, or all, or skips them.
     """
 
     app: Annotated[str, Meta(pattern=r"^[A-Za-z_][\w.]*(:[A-Za-z_]\w*)?$")]
@@ -120,6 +121,7 @@ class Fleet(Value, frozen=True, kw_only=True):
     transport: Literal["hardened", "stock"] = "hardened"
     lease_seconds: PositiveFloat = 30
     delivery_limit: PositiveInt = 5
+    missed_ticks: Literal["once", "all", "skip"] = "once"
     workload: Annotated[str, Meta(pattern=r"^[A-Za-z_][\w.]*:[A-Za-z_]\w*$")] | None = None
 
     def __iter__(self) -> Iterator[Tier]:

@@ -11,7 +11,7 @@ from deploytools.fleet import Fleet
 from deploytools.load.compare import compare_runs
 from deploytools.load.profile import PROFILES
 from deploytools.load.report import write_report
-from deploytools.load.result import RunResult, sum_up
+from deploytools.load.result import RunResult, sum_up, tier_load
 from deploytools.load.samples import Sample
 
 
@@ -57,6 +57,21 @@ def test_a_broken_promise_is_named_with_how_far_it_was_missed(fleet: Fleet) -> N
 
     assert "tier high" in problem
     assert "4.2 x the promise of 0.5 s" in problem
+
+
+@pytest.mark.parametrize(
+    ("waits", "held"),
+    [
+        pytest.param([0.1, 0.49], True, id="just-in-time"),
+        pytest.param([0.1, 0.6], False, id="too-late"),
+        pytest.param([0.1] * 199 + [9.0], True, id="one-in-two-hundred-may-be-late"),
+        pytest.param([], False, id="nothing-heard-of"),
+    ],
+)
+def test_a_promise_is_held_when_99_percent_started_in_time(fleet: Fleet, waits: list[float], held: bool) -> None:
+    given = [replace(samples("high", wait_seconds=0)[0], id=str(n), started_at=1000 + w) for n, w in enumerate(waits)]
+
+    assert tier_load(fleet.tier("high"), given, 0).held is held
 
 
 def test_a_task_never_heard_of_is_lost(fleet: Fleet) -> None:

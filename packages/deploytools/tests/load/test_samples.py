@@ -42,6 +42,16 @@ def test_a_report_of_somebody_elses_task_is_none_of_ours() -> None:
     assert account.outstanding() == 0
 
 
+def test_what_beat_sent_is_counted_apart_and_once() -> None:
+    account = Account()
+
+    for _ in range(2):
+        account.hear(report("from-beat") | {"beat": True})
+
+    assert account.sent_by_beat == {"from-beat"}
+    assert (account.samples, account.outstanding()) == ({}, 0)
+
+
 def test_samples_travel_as_plain_data() -> None:
     account = Account()
     account.intend("a", "high", 10.0)

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from deploytools.transport.dead import dead_letter, dead_queue
+from deploytools.transport.dead import Reason, dead_letter, dead_queue
 from deploytools.transport.qos import _split
 
 
@@ -18,8 +18,8 @@ def test_an_entry_that_is_none_of_ours_has_an_unknown_queue() -> None:
 
 
 def test_a_dead_letter_keeps_every_byte_it_can_show() -> None:
-    letter = json.loads(dead_letter("high", b'{"a": \xff}', "why"))
+    letter = json.loads(dead_letter("high", b'{"a": \xff}', Reason.UNREADABLE, "why"))
 
     assert letter["raw"] == '{"a": \\xff}'
-    assert (letter["queue"], letter["error"]) == ("high", "why")
+    assert (letter["queue"], letter["reason"], letter["error"]) == ("high", "unreadable", "why")
     assert dead_queue("high") == "high.dead"

@@ -51,7 +51,7 @@ def events(_: Any, dry: bool = False) -> None:
     if dry:
         print(line)
         return
-    _reach()
+    reach()
     become(line, project)
 
 
@@ -67,7 +67,7 @@ def show(table: Any, *, json_: bool) -> None:
 
 
 def _snapshot() -> "Snapshot":
-    _reach()
+    reach()
     from kombu.exceptions import OperationalError
 
     from deploytools.app import load_app
@@ -81,7 +81,7 @@ def _snapshot() -> "Snapshot":
         raise BrokerUnreachableError(f"the broker went away while it was asked ({error}): try again") from None
 
 
-def _reach() -> None:
+def reach() -> None:
     """Check the broker. Looking must not start one: there would be nothing to see in it."""
     wait_until_reachable(broker_address(current_settings(), current_project()), deadline_seconds=REACH_SECONDS)
 

@@ -13,11 +13,14 @@ from deploytools.invoke.command import command
         "profile": "what to offer: smoke, steady, burst, flood, soak, failover",
         "seconds": "for how long; the profile's own time otherwise",
         "synthetic": "tasks that take this many seconds, instead of the application's own",
+        "times": "multiply the profile's rates",
         "processes": "how many processes generate the load",
     },
     positional=["profile"],
 )
-def run(_: Any, profile: str, seconds: float = 0.0, synthetic: float = 0.0, processes: int = 1) -> None:
+def run(
+    _: Any, profile: str, seconds: float = 0.0, synthetic: float = 0.0, times: float = 1.0, processes: int = 1
+) -> None:
     """Offer a load to the fleet that runs, or to one started for it; exit with 1 when a promise is broken."""
     from deploytools.errors import SettingError
     from deploytools.load.profile import PROFILES
@@ -25,7 +28,9 @@ def run(_: Any, profile: str, seconds: float = 0.0, synthetic: float = 0.0, proc
 
     if profile not in PROFILES:
         raise SettingError(f"load.run {profile}: no such profile: use one of {', '.join(PROFILES)}")
-    report = run_profile(profile, seconds=seconds or None, synthetic_seconds=synthetic, processes=processes)
+    report = run_profile(
+        profile, seconds=seconds or None, synthetic_seconds=synthetic, times=times, processes=processes
+    )
     print(f"passed: {report}")
 
 

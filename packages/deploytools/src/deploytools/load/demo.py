@@ -2,39 +2,35 @@
 
 import time
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor, wait
-from contextlib import contextmanager
-from dataclasses import asdict, dataclass
-from random import Random
+from concurrent.futures import ThreadPoolExecutor, wait
+from dataclasses import dataclass
 from threading import Event
 from typing import Any
+from zlib import crc32
 
 from celery import Celery
 
 from deploytools.errors import PromiseBrokenError
 from deploytools.fleet import Fleet
 from deploytools.inspect.snapshot import depths, worker_names
-from deploytools.load.ledger import Ledger, TierResult
-from deploytools.load.offering import Offering, listen
+from deploytools.load.profile import PROFILES
+from deploytools.load.result import TierLoad, tier_load
+from deploytools.load.samples import Account
+from deploytools.load.session import LoadSession
 from deploytools.load.workload import Workload
 
-# The tier with the tightest promise gets a modest stream; the others are kept full, so that there is something to be
-# protected from.
-STREAM_PER_SECOND = 5.0
-# Tasks waiting or running per process of a full tier: there is always one more than can be run.
-TASKS_PER_PROCESS = 2
 START_DEADLINE_SECONDS = 60.0
-DRAIN_DEADLINE_SECONDS = 20.0
 POLL_SECONDS = 0.1
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class DemoResult:
-    """The account of a run: by tier; tasks that were accepted and never heard of; tasks that beat sent."""
+    """The account of a run: by tier; accepted tasks never heard of; those the broker refused; those beat sent."""
 
-    tiers: dict[str, TierResult]
+    tiers: tuple[TierLoad, ...]
     lost: int
-    beat_sent: int
+    refused: int
+    sent_by_beat: int
 
     def raise_if_lost(self) -> None:
         """Raise PromiseBrokenError if an accepted task was neither done nor is still in the broker."""
@@ -44,90 +40,75 @@ class DemoResult:
     def as_json(self) -> dict[str, Any]:
         """Return the documented JSON object."""
         return {
-            "tiers": {name: asdict(result) for name, result in self.tiers.items()},
+            "tiers": {tier.name: _as_json(tier) for tier in self.tiers},
             "lost": self.lost,
-            "beat": {"sent": self.beat_sent},
+            "refused": self.refused,
+            "beat": {"sent": self.sent_by_beat},
         }
+
+
+def _as_json(tier: TierLoad) -> dict[str, Any]:
+    return {
+        "sent": tier.sent,
+        "done": tier.done,
+        "failed": tier.failed,
+        "wait_seconds": {name: tier.wait.percentiles[name] for name in ("p50", "p95", "p99")},
+        "run_seconds": {"p50": tier.run.percentiles["p50"]},
+        "promise_seconds": tier.promise_seconds,
+        "held": tier.held,
+    }
 
 
 @dataclass(frozen=True, kw_only=True)
 class Demo:
-    """Offers load to a running fleet. `watch` is called with (seconds offered so far, ledger) while it goes on."""
+    """Offers the `flood` profile to a running fleet. `watch` hears (seconds offered so far, account) meanwhile."""
 
     app: Celery
     fleet: Fleet
     workload: Workload
     probe_queue: str
-    watch: Callable[[float, Ledger], None]
+    watch: Callable[[float, Account], None]
 
     def run(self, *, seconds: float, abandoned: Event) -> DemoResult:
         """Wait for the workers, offer load for some seconds, wait for what is still running; return the account."""
-        ledger, heard_all, listening = Ledger(), Event(), Event()
-        with ThreadPoolExecutor(max_workers=len(self.fleet.tiers) + 1) as threads:
-            ear = threads.submit(listen, self.app, self.probe_queue, ledger, stop=heard_all, ready=listening)
-            with _set_at_end(heard_all):
-                listening.wait(START_DEADLINE_SECONDS)
-                wait_for_workers(self.app, self.fleet, abandoned)
-                self._offer(threads, ledger, seconds, abandoned)
-                self._drain(ledger, abandoned)
-            ear.result()
-        return self._account(ledger)
+        session = LoadSession(
+            app=self.app,
+            fleet=self.fleet,
+            profile=PROFILES["flood"],
+            workload=self.workload,
+            reports=self.probe_queue,
+        )
+        session.start()
+        try:
+            wait_for_workers(self.app, self.fleet, abandoned)
+            self._offer(session, seconds, abandoned)
+        finally:
+            session.drain(abandoned)
+        return self._account(session.account)
 
-    def _offer(self, threads: ThreadPoolExecutor, ledger: Ledger, seconds: float, abandoned: Event) -> None:
-        stop = Event()
-        with _set_at_end(stop):
-            running = self._start_offerings(threads, ledger, stop)
+    def _offer(self, session: LoadSession, seconds: float, abandoned: Event) -> None:
+        with ThreadPoolExecutor(max_workers=len(self.fleet.tiers)) as threads:
+            running = [threads.submit(session.offer, tier, seed=crc32(tier.name.encode())) for tier in self.fleet]
             started_at = time.monotonic()
             while (offered := time.monotonic() - started_at) < seconds and not abandoned.is_set():
-                self.watch(offered, ledger)
+                self.watch(offered, session.account)
                 wait(running, timeout=POLL_SECONDS)
-                for future in running:
-                    if future.done():
-                        future.result()  # only an error ends an offering early: raise it
-        self.watch(seconds, ledger)
+                if any(future.done() for future in running):
+                    break  # only an error ends an offering early: it is raised below
+            session.stop_sending()
+        for future in running:
+            future.result()
+        self.watch(seconds, session.account)
 
-    def _start_offerings(self, threads: ThreadPoolExecutor, ledger: Ledger, stop: Event) -> list[Future[None]]:
-        tightest = min(self.fleet, key=lambda tier: tier.start_within_seconds)
-        running = []
-        for tier in self.fleet:
-            offers = self.workload.of_tier(self.fleet, tier)
-            if not offers:
-                continue
-            offering = Offering(
-                app=self.app,
-                tier=tier,
-                offers=offers,
-                ledger=ledger,
-                probe_queue=self.probe_queue,
-                random=Random(tier.name),  # noqa: S311 — reproducible on purpose
-            )
-            if tier == tightest:
-                running.append(threads.submit(offering.at_random, per_second=STREAM_PER_SECOND, stop=stop))
-            else:
-                outstanding = TASKS_PER_PROCESS * tier.autoscale.max
-                running.append(threads.submit(offering.saturate, outstanding=outstanding, stop=stop))
-        return running
-
-    def _drain(self, ledger: Ledger, abandoned: Event) -> None:
-        give_up_at = time.monotonic() + DRAIN_DEADLINE_SECONDS
-        while ledger.outstanding() and time.monotonic() < give_up_at and not abandoned.is_set():
-            abandoned.wait(POLL_SECONDS)
-
-    def _account(self, ledger: Ledger) -> DemoResult:
-        still_in_broker = sum(depths(self.app, self.fleet).values()) if ledger.outstanding() else 0
+    def _account(self, account: Account) -> DemoResult:
+        still_in_broker = sum(depths(self.app, self.fleet).values()) if account.outstanding() else 0
+        samples = account.samples.values()
         return DemoResult(
-            tiers={tier.name: ledger.result(tier) for tier in self.fleet},
-            lost=max(0, ledger.outstanding() - still_in_broker),
-            beat_sent=ledger.beat_reports(),
+            tiers=tuple(tier_load(tier, [s for s in samples if s.tier == tier.name], 0) for tier in self.fleet),
+            lost=max(0, account.outstanding() - still_in_broker),
+            refused=account.refused,
+            sent_by_beat=len(account.sent_by_beat),
         )
-
-
-@contextmanager
-def _set_at_end(event: Event) -> Any:
-    try:
-        yield
-    finally:
-        event.set()
 
 
 def wait_for_workers(app: Celery, fleet: Fleet, abandoned: Event) -> None:

@@ -13,7 +13,7 @@ from deploytools.broker.embedded import EmbeddedBroker
 from deploytools.fleet import Fleet
 from deploytools.load.demo import Demo, DemoResult
 from deploytools.load.demo_report import progress
-from deploytools.load.ledger import Ledger
+from deploytools.load.samples import Account
 from deploytools.load.workload import Source, load_source
 from deploytools.project import Project
 from deploytools.services import Service, beat_service, worker_services
@@ -67,7 +67,7 @@ def _offer(
     project: Project,
     fleet: Fleet,
     source: Source,
-    watch: Callable[[float, Ledger], None],
+    watch: Callable[[float, Account], None],
     seconds: float,
     abandoned: Event,
 ) -> DemoResult:

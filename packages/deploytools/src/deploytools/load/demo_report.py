@@ -8,18 +8,18 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
 from deploytools.load.demo import DemoResult
-from deploytools.load.ledger import Ledger
+from deploytools.load.samples import Account
 
 
 @contextmanager
-def progress(seconds: float) -> Iterator[Callable[[float, Ledger], None]]:
-    """Show a progress bar on stderr; yield what to call with (seconds so far, ledger)."""
+def progress(seconds: float) -> Iterator[Callable[[float, Account], None]]:
+    """Show a progress bar on stderr; yield what to call with (seconds so far, account)."""
     columns = (TextColumn("{task.description}"), BarColumn(), TimeRemainingColumn())
     with Progress(*columns, console=Console(stderr=True)) as bar:
         row = bar.add_task("starting the fleet", total=None)
 
-        def watch(offered_seconds: float, ledger: Ledger) -> None:
-            text = f"offering load, {ledger.outstanding()} tasks waiting or running"
+        def watch(offered_seconds: float, account: Account) -> None:
+            text = f"offering load, {account.outstanding()} tasks waiting or running"
             bar.update(row, total=seconds, completed=offered_seconds, description=text)
 
         yield watch
@@ -33,20 +33,21 @@ def print_result(result: DemoResult) -> None:
         table.add_column(column, justify="right")
     table.add_column("held")
     table.add_column("run p50", justify="right")
-    for name, tier in result.tiers.items():
+    for tier in result.tiers:
         table.add_row(
-            name,
+            tier.name,
             str(tier.sent),
             str(tier.done),
             f"[red]{tier.failed}[/]" if tier.failed else "0",
-            *(_milliseconds(tier.wait_seconds[key]) for key in ("p50", "p95", "p99")),
+            *(_milliseconds(tier.wait.percentiles[key]) for key in ("p50", "p95", "p99")),
             _milliseconds(tier.promise_seconds),
             "[green]yes[/]" if tier.held else "[red]no[/]",
-            _milliseconds(tier.run_seconds["p50"]),
+            _milliseconds(tier.run.percentiles["p50"]),
         )
     console = Console()
     console.print(table)
-    console.print(f"lost: {result.lost}   sent by beat: {result.beat_sent}")
+    refused = f"   refused by the broker: {result.refused}" if result.refused else ""
+    console.print(f"lost: {result.lost}   sent by beat: {result.sent_by_beat}{refused}")
 
 
 def _milliseconds(seconds: float | None) -> str:

@@ -1,7 +1,7 @@
 """What a load run offers, to any fleet: a shape for the tier with the tightest promise, and one for the others."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from random import Random
 
 from deploytools.fleet import Fleet, Tier
@@ -19,6 +19,10 @@ class Stream:
         """Yield when to send, in seconds from the start."""
         return evenly(self.per_second) if self.even else at_random(self.per_second, random)
 
+    def times(self, factor: float) -> "Stream":
+        """Return the same at a multiple of its rate."""
+        return replace(self, per_second=self.per_second * factor)
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Bursts:
@@ -31,6 +35,10 @@ class Bursts:
         """Yield when to send, in seconds from the start."""
         return in_bursts(self.size, self.every_seconds)
 
+    def times(self, factor: float) -> "Bursts":
+        """Return bursts of a multiple of the size."""
+        return replace(self, size=round(self.size * factor))
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Full:
@@ -40,6 +48,10 @@ class Full:
     """
 
     tasks_per_process: int = 2
+
+    def times(self, _: float) -> "Full":
+        """Return itself: full is full."""
+        return self
 
 
 Shape = Stream | Bursts | Full
@@ -58,6 +70,10 @@ class Profile:
     def shape(self, fleet: Fleet, tier: Tier) -> Shape:
         """Return what a tier is offered."""
         return self.tightest if tier == tightest_tier(fleet) else self.others
+
+    def times(self, factor: float) -> "Profile":
+        """Return the same at a multiple of its rates."""
+        return replace(self, tightest=self.tightest.times(factor), others=self.others.times(factor))
 
 
 def tightest_tier(fleet: Fleet) -> Tier:

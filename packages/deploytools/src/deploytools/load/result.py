@@ -59,6 +59,12 @@ class TierLoad:
     floor_seconds: float | None
     seconds: tuple[Second, ...]
 
+    @property
+    def held(self) -> bool:
+        """Whether 99 of 100 tasks started in time."""
+        p99 = self.wait.percentiles["p99"]
+        return p99 is not None and p99 <= self.promise_seconds
+
     def problems(self) -> list[str]:
         """Say what was not kept, each in one line."""
         found = []
@@ -127,7 +133,7 @@ def sum_up(
     return RunResult(
         profile=profile.name,
         tiers=tuple(
-            _tier_load(tier, [sample for sample in samples if sample.tier == tier.name], processes.get(tier.name, 0))
+            tier_load(tier, [sample for sample in samples if sample.tier == tier.name], processes.get(tier.name, 0))
             for tier in fleet
         ),
         refused=refused,
@@ -138,7 +144,8 @@ def sum_up(
     )
 
 
-def _tier_load(tier: Tier, samples: Sequence[Sample], processes: int) -> TierLoad:
+def tier_load(tier: Tier, samples: Sequence[Sample], processes: int) -> TierLoad:
+    """Sum up a tier's samples."""
     heard = [sample for sample in samples if sample.state is not None]
     waits = [sample.wait_seconds for sample in heard if sample.wait_seconds is not None]
     runs = [sample.run_seconds for sample in heard if sample.run_seconds is not None]

@@ -26,7 +26,7 @@ from deploytools.supervisor import Supervisor
 LOCUSTFILE = Path(__file__).with_name("locustfile.py")
 
 
-def run_profile(name: str, *, seconds: float | None, synthetic_seconds: float, processes: int) -> Path:
+def run_profile(name: str, *, seconds: float | None, synthetic_seconds: float, times: float, processes: int) -> Path:
     """Run a profile; return its HTML report, beside its JSON. Raise PromiseBrokenError if it does not pass."""
     project, settings = current_project(), current_settings()
     fleet, folder, broker = project.fleet(), project.state / "load", EmbeddedBroker(state=project.state)
@@ -34,22 +34,14 @@ def run_profile(name: str, *, seconds: float | None, synthetic_seconds: float, p
     ready_broker(settings, project)
     folder.mkdir(parents=True, exist_ok=True)
     result = folder / f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{name}.json"
-    argv = [
-        *(
-            sys.executable,
-            "-m",
-            "locust",
-            "-f",
-            str(LOCUSTFILE),
-            "--headless",
-            "--only-summary",
-            "--load-profile",
-            name,
-        ),
-        *("--run-time", f"{ceil(seconds or PROFILES[name].seconds)}s", "--stop-timeout", "1", "--result", str(result)),
-        *(("--synthetic", str(synthetic_seconds)) if synthetic_seconds else ()),
-        *(("--processes", str(processes)) if processes > 1 else ()),
-    ]
+    argv = locust_argv(
+        name,
+        result=result,
+        seconds=ceil(seconds or PROFILES[name].seconds),
+        synthetic_seconds=synthetic_seconds,
+        times=times,
+        processes=processes,
+    )
     try:
         if fleet_runs(project, fleet):
             code = _run_locust(project, argv)
@@ -64,6 +56,19 @@ def run_profile(name: str, *, seconds: float | None, synthetic_seconds: float, p
     if problems:
         raise PromiseBrokenError(f"{'; '.join(problems)}: see {report}")
     return report
+
+
+def locust_argv(
+    name: str, *, result: Path, seconds: int, synthetic_seconds: float, times: float, processes: int
+) -> list[str]:
+    """Return the command line that offers a profile and writes its account to `result`."""
+    return [
+        *(sys.executable, "-m", "locust", "-f", str(LOCUSTFILE), "--headless", "--only-summary"),
+        *("--load-profile", name, "--times", str(times)),
+        *("--run-time", f"{seconds}s", "--stop-timeout", "1", "--result", str(result)),
+        *(("--synthetic", str(synthetic_seconds)) if synthetic_seconds else ()),
+        *(("--processes", str(processes)) if processes > 1 else ()),
+    ]
 
 
 def fleet_runs(project: Project, fleet: Fleet) -> bool:

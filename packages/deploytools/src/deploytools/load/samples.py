@@ -4,6 +4,7 @@ import time
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, replace
+from threading import Lock
 from typing import Any
 
 
@@ -38,49 +39,61 @@ class Sample:
 
 @dataclass
 class Account:
-    """Every task of a run, by id. A second report of the same task changes nothing."""
+    """Every task of a run, by id. A second report of the same task changes nothing. Safe to use from threads."""
 
     samples: dict[str, Sample] = field(default_factory=dict)
     refused: int = 0
     duplicates: int = 0
+    sent_by_beat: set[str] = field(default_factory=set)  # ids of tasks that beat sent meanwhile
     _outstanding: Counter[str] = field(default_factory=Counter)  # by tier name
+    _lock: Lock = field(default_factory=Lock, repr=False)
 
-    def intend(self, task_id: str, tier: str, intended_at: float) -> None:
+    def intend(self, task_id: str, tier: str, intended_at: float) -> Sample:
         """Note a task that is about to be published."""
-        self.samples[task_id] = Sample(id=task_id, tier=tier, intended_at=intended_at, published_at=time.time())
-        self._outstanding[tier] += 1
+        sample = Sample(id=task_id, tier=tier, intended_at=intended_at, published_at=time.time())
+        with self._lock:
+            self.samples[task_id] = sample
+            self._outstanding[tier] += 1
+        return sample
 
-    def publish(self, task_id: str, *, publish_seconds: float) -> None:
-        """Note that the broker accepted it."""
-        self.samples[task_id] = replace(self.samples[task_id], publish_seconds=publish_seconds)
+    def publish(self, task_id: str, *, publish_seconds: float) -> Sample:
+        """Note that the broker accepted it; it may have been heard of already."""
+        with self._lock:
+            self.samples[task_id] = sample = replace(self.samples[task_id], publish_seconds=publish_seconds)
+        return sample
 
     def refuse(self, task_id: str) -> None:
         """Note that the broker did not accept it: it is not part of the account."""
-        self._outstanding[self.samples.pop(task_id).tier] -= 1
-        self.refused += 1
+        with self._lock:
+            self._outstanding[self.samples.pop(task_id).tier] -= 1
+            self.refused += 1
 
     def hear(self, report: Mapping[str, Any]) -> Sample | None:
         """Note a probe's report; return the sample if it is new and ours."""
-        sample = self.samples.get(report["id"])
-        if sample is None:
-            return None
-        if sample.state is not None:
-            self.duplicates += 1
-            return None
-        heard = replace(
-            sample,
-            started_at=report["started_at"],
-            run_seconds=report["run_seconds"],
-            state=report["state"],
-            node=report["node"],
-        )
-        self.samples[sample.id] = heard
-        self._outstanding[sample.tier] -= 1
+        with self._lock:
+            sample = self.samples.get(report["id"])
+            if sample is None:
+                if report.get("beat"):
+                    self.sent_by_beat.add(report["id"])
+                return None
+            if sample.state is not None:
+                self.duplicates += 1
+                return None
+            heard = replace(
+                sample,
+                started_at=report["started_at"],
+                run_seconds=report["run_seconds"],
+                state=report["state"],
+                node=report["node"],
+            )
+            self.samples[sample.id] = heard
+            self._outstanding[sample.tier] -= 1
         return heard
 
     def outstanding(self, tier: str | None = None) -> int:
         """Return how many were accepted and not yet heard of."""
-        return self._outstanding[tier] if tier else self._outstanding.total()
+        with self._lock:
+            return self._outstanding[tier] if tier else self._outstanding.total()
 
 
 def as_rows(samples: Iterable[Sample]) -> list[dict[str, Any]]:

@@ -30,8 +30,8 @@ class LoadSession:
     fleet: Fleet
     profile: Profile
     workload: Workload
-    on_publish: Callable[[Sample, BaseException | None], None]
-    on_report: Callable[[Sample], None]
+    on_publish: Callable[[Sample, BaseException | None], None] = lambda *_: None
+    on_report: Callable[[Sample], None] = lambda _: None
     account: Account = field(default_factory=Account)
     hops: list[float] = field(default_factory=list)
     reports: str = field(default_factory=lambda: f"deploytools.load.{uuid4().hex}")
@@ -67,12 +67,13 @@ class LoadSession:
         """Send no more."""
         self._sending_over.set()
 
-    def drain(self) -> None:
-        """Wait until every accepted task was heard of, or the profile's drain time is over."""
+    def drain(self, abandoned: Event | None = None) -> None:
+        """Wait until every accepted task was heard of, or the profile's drain time is over, or this is abandoned."""
         self.stop_sending()
-        give_up_at = time.monotonic() + self.profile.drain_seconds
+        abandoned, give_up_at = abandoned or Event(), time.monotonic() + self.profile.drain_seconds
         while self.account.outstanding() and time.monotonic() < give_up_at:
-            time.sleep(LOOK_AGAIN_SECONDS)
+            if abandoned.wait(LOOK_AGAIN_SECONDS):
+                break
         self._heard_all.set()
         for thread in self._threads:
             thread.join()
@@ -86,8 +87,7 @@ class LoadSession:
 
     def _publish(self, tier: Tier, offer: Offer, random: Random, *, intended_at: float) -> None:
         arguments, task_id = offer.make_arguments(random), uuid4().hex
-        self.account.intend(task_id, tier.name, intended_at)
-        sample, began_at = self.account.samples[task_id], time.perf_counter()
+        sample, began_at = self.account.intend(task_id, tier.name, intended_at), time.perf_counter()
         try:
             self.app.send_task(
                 offer.task,
@@ -100,8 +100,8 @@ class LoadSession:
             self.account.refuse(task_id)
             self.on_publish(sample, error)
         else:
-            self.account.publish(task_id, publish_seconds=time.perf_counter() - began_at)
-            self.on_publish(self.account.samples[task_id], None)
+            sample = self.account.publish(task_id, publish_seconds=time.perf_counter() - began_at)
+            self.on_publish(sample, None)
 
     def _listen(self, ready: Event) -> None:
         from kombu import Consumer, Exchange, Queue

@@ -20,6 +20,7 @@ from zlib import crc32
 import gevent
 from locust import User, events, task
 from locust.env import Environment
+from locust.exception import StopUser
 from locust.runners import MasterRunner, WorkerRunner
 
 from deploytools.app import load_app
@@ -37,7 +38,8 @@ from deploytools.worker.synthetic import SERVE
 
 logger = logging.getLogger(__name__)
 
-PART = "deploytools_part"  # the message in which a worker of a distributed run sends its part of the account
+# In a distributed run Locust's master ends before its workers do: it tells them to finish, and they send their parts.
+FINISH, PART = "deploytools_finish", "deploytools_part"
 PARTS_DEADLINE_SECONDS = 60.0
 LOOK_AGAIN_SECONDS = 0.1
 
@@ -53,6 +55,7 @@ class TierUser(User):
     def offer(self) -> None:
         """Send until the run is over."""
         load_run(self.environment).session.offer(self.tier, seed=crc32(self.tier.name.encode()))
+        raise StopUser
 
 
 def tier_users() -> dict[str, type[TierUser]]:
@@ -75,11 +78,12 @@ class LoadRun:
     def __init__(self, environment: Environment) -> None:
         self.environment = environment
         options: Any = environment.parsed_options
-        self.profile = PROFILES[options.load_profile]
+        self.profile = PROFILES[options.load_profile].times(options.times)
         self.fleet = current_project().fleet()
         self.app = load_app(current_project(), self.fleet)
         self.parts: list[dict[str, Any]] = []
         self.result: RunResult | None = None
+        self._finished = False
         self.session = LoadSession(
             app=self.app,
             fleet=self.fleet,
@@ -90,7 +94,10 @@ class LoadRun:
         )
 
     def finish(self) -> None:
-        """Drain, and hand over this process's part of the account."""
+        """Drain, and hand over this process's part of the account, once."""
+        if self._finished:
+            return
+        self._finished = True
         self.session.drain()
         account = self.session.account
         part = {
@@ -175,6 +182,7 @@ def _add_options(parser: Any) -> None:
     group.add_argument(
         "--synthetic", type=float, default=0.0, metavar="SECONDS", help="tasks that take so long, not the application's"
     )
+    group.add_argument("--times", type=float, default=1.0, metavar="FACTOR", help="multiply the profile's rates")
     group.add_argument("--result", default="", metavar="FILE", help="write the run's account here, as JSON")
 
 
@@ -187,6 +195,8 @@ def _prepare(environment: Environment, runner: Any, **_: Any) -> None:
             gevent.get_hub().loop.update_now()  # else a run's time counts from before that
     if isinstance(runner, MasterRunner):
         runner.register_message(PART, lambda environment, msg: load_run(environment).parts.append(msg.data))
+    elif isinstance(runner, WorkerRunner):
+        runner.register_message(FINISH, lambda environment, **_: load_run(environment).finish(), concurrent=True)
 
 
 def _start(environment: Environment, **_: Any) -> None:
@@ -203,6 +213,7 @@ def _stop_sending(environment: Environment, **_: Any) -> None:
 def _stop(environment: Environment, **_: Any) -> None:
     run = load_run(environment)
     if isinstance(environment.runner, MasterRunner):
+        environment.runner.send_message(FINISH)
         give_up_at = time.monotonic() + PARTS_DEADLINE_SECONDS + run.profile.drain_seconds
         while len(run.parts) < environment.runner.worker_count and time.monotonic() < give_up_at:
             time.sleep(LOOK_AGAIN_SECONDS)

@@ -1,6 +1,7 @@
 """A fleet under test: real workers of real tiers on a real broker, what they did, and what may be expected of them."""
 
 import re
+import subprocess
 import time
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -22,6 +23,7 @@ from deploytools.testing.ledger import Ledger
 from deploytools.testing.processes import Running
 from deploytools.testing.project import ProjectUnderTest
 from deploytools.testing.waiting import wait_until
+from deploytools.transport.dead import dead_queue
 from deploytools.worker import install
 
 RECORDER = "--include=deploytools.testing.recorder"
@@ -85,7 +87,7 @@ class FleetUnderTest:
         self.project.stop()
         self.app.close()
         kombu.pools.reset()  # connections remember which queues they declared
-        self.broker.clear(tier.queue for tier in self.fleet)
+        self.broker.clear(name for tier in self.fleet for name in (tier.queue, dead_queue(tier.queue)))
 
     def start(self, tier_name: str, *options: str, **env: str) -> Worker:
         """Start a worker of a tier, with its own command line and more options; wait until it is ready."""
@@ -105,6 +107,10 @@ class FleetUnderTest:
         """Start a worker of all queues; wait until it is ready."""
         command = dev_worker_command(self.fleet, concurrency=concurrency, log_level="info", node=self._next_node())
         return self._run(command, options, {}).wait_until_ready()
+
+    def command(self, *words: str) -> subprocess.CompletedProcess[str]:
+        """Run one of the project's commands (`queues`, `dead.list`) on this broker, to its end."""
+        return self.project.command(*words, **self._environment({}))
 
     def start_beat(self, **env: str) -> Running:
         """Start the scheduler."""

@@ -12,7 +12,7 @@ from contextlib import suppress
 from itertools import count
 from queue import Empty
 from time import monotonic
-from typing import Any
+from typing import Any, NamedTuple
 
 from kombu.transport import redis
 from kombu.utils.encoding import bytes_to_str
@@ -21,13 +21,24 @@ from redis.exceptions import RedisError
 
 from deploytools.transport.lease import LeaseKeeper
 from deploytools.transport.qos import QoS
-from deploytools.transport.scripts import ACK, TAKE
+from deploytools.transport.scripts import ACK, PUT_ONCE, TAKE
 
 STAGE_SUFFIX = ".stage"
+# The header with a `Once`: publish, and note it, in one step; it stays behind.
+ONCE = "x-once"
 # A worker of several queues cannot wait for all of them at once without the server popping one: it looks this often.
 LOOK_AGAIN_SECONDS = 0.1
 # A queue that is bound beside another to the same direct exchange and key gets messages this much later.
 BINDINGS_SECONDS = 5.0
+
+
+class Once(NamedTuple):
+    """A message is published only if a hash's field has one value, and gives it another, in the same step."""
+
+    key: str
+    field: str
+    before: str
+    after: str
 
 
 class Channel(redis.Channel):
@@ -117,6 +128,18 @@ class Channel(redis.Channel):
             if exchange and self.deadletter_queue not in found and self.typeof(exchange).type == "direct":
                 self._routes[key] = found, monotonic() + BINDINGS_SECONDS
         return found
+
+    def put_once(self, once: Once, key: str = "", text: str = "") -> None:
+        """Put a message into a list, or with no text only note it, unless somebody else was first."""
+        self.evaluate(PUT_ONCE, [once.key, key], [once.field, once.before, once.after, text])
+
+    def _put(self, queue: str, message: dict[str, Any], **kwargs: Any) -> None:
+        once = message["headers"].pop(ONCE, None) if message.get("headers") else None
+        if once is None:
+            super()._put(queue, message, **kwargs)
+        else:
+            key = self._q_for_pri(queue, self._get_message_priority(message, reverse=False))
+            self.put_once(Once(*once), key, dumps(message))
 
     def _size(self, queue: str) -> int:
         # Without MULTI, which Redis refuses when it is over its memory limit: no worker could start.

@@ -10,7 +10,7 @@ from kombu.utils.encoding import bytes_to_str
 from kombu.utils.json import dumps, loads
 from redis.exceptions import RedisError
 
-from deploytools.transport.dead import dead_letter, dead_queue
+from deploytools.transport.dead import Reason, dead_letter, dead_queue
 from deploytools.transport.scripts import ACK, MOVE
 
 logger = logging.getLogger(__name__)
@@ -25,6 +25,7 @@ class QoS(redis.QoS):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.acks: deque[str] = deque()  # to go out with the next take
+        self.reasons: dict[str, tuple[Reason, str]] = {}  # tag → why it is about to be rejected; see worker.rejection
 
     def append(self, message: Any, delivery_tag: str) -> None:
         """Note a message. The take has registered it in Redis already; what came another way is registered now."""
@@ -57,7 +58,8 @@ class QoS(redis.QoS):
         else:
             found = self.channel.command("HGET", self.channel.prefixed(self.unacked_key), delivery_tag)
             queue, raw = _split(found or b"")
-            self._move(delivery_tag, dead_queue(queue), dead_letter(queue, raw, "rejected: see the worker's log"))
+            reason, error = self.reasons.pop(delivery_tag, (Reason.REJECTED, "by the task itself"))
+            self._move(delivery_tag, dead_queue(queue), dead_letter(queue, raw, reason, error))
         virtual.QoS.ack(self, delivery_tag)
 
     def flush(self) -> None:
@@ -118,17 +120,18 @@ class QoS(redis.QoS):
             key = self.channel._q_for_pri(queue, self.channel._get_message_priority(payload, reverse=False))
         except Exception as error:  # noqa: BLE001 — whatever is wrong with it, it may stop nobody
             queue, raw = _split(found)
-            self._move(tag, dead_queue(queue), dead_letter(queue, raw, repr(error)), overdue=overdue)
+            self._move(tag, dead_queue(queue), dead_letter(queue, raw, Reason.UNREADABLE, repr(error)), overdue=overdue)
             return
         if counted and redeliveries >= self.channel.delivery_limit:
-            why = f"given back {redeliveries} times: its worker died or refused it each time"
-            self._move(tag, dead_queue(queue), dead_letter(queue, text, why), overdue=overdue)
+            why = f"given back {redeliveries} times"
+            letter = dead_letter(queue, text, Reason.DELIVERY_LIMIT, why)
+            self._move(tag, dead_queue(queue), letter, overdue=overdue)
         else:
             self._move(tag, key, text, front=front, overdue=overdue)
 
     def bury(self, tag: str, queue: str, raw: bytes | str, error: BaseException) -> None:
         """Move a message that cannot be decoded or dispatched to the dead letters."""
-        self._move(tag, dead_queue(queue), dead_letter(queue, raw, repr(error)))
+        self._move(tag, dead_queue(queue), dead_letter(queue, raw, Reason.UNREADABLE, repr(error)))
         self._delivered.pop(tag, None)
 
     def _running(self) -> set[str]:

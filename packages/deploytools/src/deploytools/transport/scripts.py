@@ -86,3 +86,12 @@ redis.call(ARGV[3] == 'L' and 'LPUSH' or 'RPUSH', KEYS[3], ARGV[4])
 return 1
 """
 )
+
+# KEYS hash, destination; ARGV field, value it must have, value it gets, text or ''. Returns 1 if it had that value.
+# Without leave to exceed the memory limit: what is refused is not noted either.
+PUT_ONCE = """
+if redis.call('HGET', KEYS[1], ARGV[1]) ~= ARGV[2] then return 0 end
+if ARGV[4] ~= '' then redis.call('LPUSH', KEYS[2], ARGV[4]) end
+redis.call('HSET', KEYS[1], ARGV[1], ARGV[3])
+return 1
+"""

@@ -3,6 +3,7 @@
 from typing import Any, cast
 
 from celery import Celery
+from celery.app.task import Task
 
 from deploytools.broker.address import parse_address
 from deploytools.broker.choice import broker_address
@@ -11,6 +12,7 @@ from deploytools.settings import current_project, current_settings
 from deploytools.transport.transport import use_hardened
 from deploytools.worker import clock, memory, probe, synthetic  # noqa: F401 — importing registers its task
 from deploytools.worker.autoscaler import StartAtConcurrency
+from deploytools.worker.rejection import DeadLetterQueues
 from deploytools.worker.settings import fleet_settings, is_hardened
 
 
@@ -29,6 +31,8 @@ def install(app: Celery, fleet: Fleet | None = None) -> Celery:
     app.conf.update(fleet_settings(fleet, address))
     use_hardened(is_hardened(fleet, address))
     app.steps["worker"].add(StartAtConcurrency)
+    app.steps["consumer"].add(DeadLetterQueues)
+    Task.Request = "deploytools.worker.rejection:Request"  # of every task, whatever class it is based on
     clock.connect()
     memory.connect()
     probe.connect()

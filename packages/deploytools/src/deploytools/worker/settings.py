@@ -6,6 +6,7 @@ from kombu import Exchange, Queue
 
 from deploytools.broker.address import BrokerAddress
 from deploytools.fleet import Fleet
+from deploytools.transport.dead import dead_queue
 
 # A broker that does not answer for this long is treated as gone. Without it a hung Redis blocks publishers for ever.
 SOCKET_TIMEOUT_SECONDS = 5
@@ -18,7 +19,12 @@ def fleet_settings(fleet: Fleet, address: BrokerAddress) -> dict[str, Any]:
         # Each queue has an exchange and a key of its own. A bare Queue(name) is bound to the default exchange with the
         # default key, and a message published there lands in every queue at once.
         "task_queues": tuple(
-            Queue(queue.name, Exchange(queue.exchange, type="direct"), routing_key=queue.routing_key)
+            Queue(
+                queue.name,
+                Exchange(queue.exchange, type="direct"),
+                routing_key=queue.routing_key,
+                queue_arguments=_queue_arguments(fleet, address, queue.name),
+            )
             for queue in fleet.queues()
         ),
         "task_routes": fleet.routes(),
@@ -35,6 +41,7 @@ def fleet_settings(fleet: Fleet, address: BrokerAddress) -> dict[str, Any]:
         "worker_cancel_long_running_tasks_on_connection_loss": not is_hardened(fleet, address),
         # On, a reconnect sets the prefetch to the *current* processes, and autoscale never grows again (5.7.0).
         "worker_enable_prefetch_count_reduction": False,
+        "worker_consumer": "deploytools.worker.rejection:Consumer",
         "worker_autoscaler": "deploytools.worker.autoscaler:Autoscaler",
         # A broker may be away for longer than the default 100 attempts (46 minutes).
         "broker_connection_retry_on_startup": True,
@@ -46,6 +53,18 @@ def fleet_settings(fleet: Fleet, address: BrokerAddress) -> dict[str, Any]:
 def is_hardened(fleet: Fleet, address: BrokerAddress) -> bool:
     """Say whether messages are taken by `deploytools.transport`."""
     return address.is_redis and fleet.transport == "hardened"
+
+
+def _queue_arguments(fleet: Fleet, address: BrokerAddress, queue: str) -> dict[str, Any] | None:
+    """Return what makes RabbitMQ keep the same promises: replicated queues, dead letters, a delivery limit."""
+    if address.is_redis or fleet.transport == "stock":
+        return None
+    return {
+        "x-queue-type": "quorum",
+        "x-delivery-limit": fleet.delivery_limit - 1,  # RabbitMQ counts what comes after the first delivery
+        "x-dead-letter-exchange": "",
+        "x-dead-letter-routing-key": dead_queue(queue),
+    }
 
 
 def _transport_options(fleet: Fleet, address: BrokerAddress) -> dict[str, Any]:

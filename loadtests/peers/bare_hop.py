@@ -1,0 +1,28 @@
+"""The bare hop: LPUSH and BRPOP, nothing around them. Nobody who goes through Redis can be faster for long.
+
+One process a slot, which waits for its tier's list. A task whose process dies is lost.
+"""
+
+import json
+import sys
+
+import redis
+from harness import SLOTS_PER_TIER, TIERS, URL, main, work
+
+client = redis.Redis.from_url(URL or "redis://")
+
+
+def send(tier: str, intended_at: float, seconds: float) -> None:
+    client.lpush(tier, json.dumps([tier, intended_at, seconds]))
+
+
+def serve(tier: str) -> None:
+    while True:
+        _, message = client.brpop([tier])
+        work(*json.loads(message))
+
+
+if __name__ == "__main__":
+    if sys.argv[1] == "serve":
+        serve(sys.argv[2])
+    main([[sys.executable, __file__, "serve", tier] for tier in TIERS for _ in range(SLOTS_PER_TIER)], send=send)

@@ -1,0 +1,93 @@
+"""Reject, with the reason, what stock Celery would acknowledge and so delete: it becomes a dead letter.
+
+That is messages whose body cannot be decoded, and tasks that fail once more after their last retry. What stock rejects
+already (unknown tasks, invalid messages) gets its reason told too. On RabbitMQ the dead-letter exchange takes them.
+"""
+
+import logging
+from typing import Any
+
+from celery import bootsteps
+from celery.exceptions import Ignore, Reject, Retry
+from celery.worker import consumer, request
+from celery.worker.consumer.connection import Connection
+
+from deploytools.transport.dead import Reason
+
+logger = logging.getLogger(__name__)
+
+
+class Request(request.Request):
+    """A task whose final failure, if it was retried before, is a rejection. It must acknowledge late for that."""
+
+    _exhausted: BaseException | None = None
+
+    def on_failure(self, exc_info: Any, *args: Any, **kwargs: Any) -> Any:
+        """Handle a failure; Celery raises a retry as one too."""
+        error = exc_info.exception
+        if self.request_dict.get("retries") and not isinstance(error, Retry | Ignore | Reject):
+            self._exhausted = error
+        return super().on_failure(exc_info, *args, **kwargs)
+
+    def acknowledge(self) -> None:
+        """Acknowledge, or reject what has failed for good."""
+        if self._exhausted is None or self.acknowledged:
+            super().acknowledge()
+        else:
+            note_reason(self.message, Reason.EXHAUSTED, repr(self._exhausted))
+            self.reject(requeue=False)
+
+
+class Consumer(consumer.Consumer):
+    """Celery's consumer, which tells the transport why it rejects."""
+
+    connection_errors: Any
+
+    def on_unknown_task(self, body: Any, message: Any, exc: Any) -> None:
+        """Reject a task this worker does not have."""
+        note_reason(message, Reason.UNKNOWN_TASK, str(message.headers.get("task") or exc))
+        super().on_unknown_task(body, message, exc)
+
+    def on_unknown_message(self, body: Any, message: Any) -> None:
+        """Reject a message that is no task."""
+        note_reason(message, Reason.INVALID, "it names no task")
+        super().on_unknown_message(body, message)
+
+    def on_invalid_task(self, body: Any, message: Any, exc: Any) -> None:
+        """Reject a message that contradicts its protocol."""
+        note_reason(message, Reason.INVALID, repr(exc))
+        super().on_invalid_task(body, message, exc)
+
+    def on_decode_error(self, message: Any, exc: Any) -> None:
+        """Reject a message whose body cannot be decoded; stock acknowledges it."""
+        logger.critical("cannot decode a message (%r): it is a dead letter now", exc)
+        note_reason(message, Reason.UNREADABLE, repr(exc))
+        message.reject_log_error(logger, self.connection_errors)
+
+
+class DeadLetterQueues(bootsteps.StartStopStep):
+    """Declares, on RabbitMQ, the queues that rejected messages go to: without them it drops what is rejected."""
+
+    requires = (Connection,)
+
+    def include_if(self, consumer: Any) -> bool:
+        """Only where queues name such a queue."""
+        return bool(_dead_letter_queues(consumer.app))
+
+    def start(self, consumer: Any) -> None:
+        """Declare them before anything is consumed."""
+        with consumer.connection.channel() as channel:
+            for name in _dead_letter_queues(consumer.app):
+                channel.queue_declare(queue=name, durable=True, auto_delete=False, arguments={"x-queue-type": "quorum"})
+
+
+def _dead_letter_queues(app: Any) -> list[str]:
+    arguments = [queue.queue_arguments or {} for queue in app.conf.task_queues]
+    return [one["x-dead-letter-routing-key"] for one in arguments if "x-dead-letter-routing-key" in one]
+
+
+def note_reason(message: Any, reason: Reason, error: str) -> None:
+    """Tell our transport why a message is about to be rejected; others have no place for it."""
+    reasons = getattr(getattr(message.channel, "qos", None), "reasons", None)
+    if reasons is not None:
+        reasons[message.delivery_tag] = (reason, error)

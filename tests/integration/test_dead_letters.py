@@ -1,0 +1,74 @@
+"""Dead letters: what nobody could run is kept, shown, and can be given back, on every broker."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from deploytools.testing.fleet import FleetUnderTest
+from deploytools.testing.waiting import wait_until
+
+DELIVERY_LIMIT = 5
+
+
+def letters(fleet: FleetUnderTest, *options: str) -> list[dict[str, Any]]:
+    done = fleet.command("dead.list", "--json", *options)
+    assert done.returncode == 0, done.stderr
+    return [json.loads(line) for line in done.stdout.splitlines()]
+
+
+def test_a_task_that_exhausted_its_retries_is_kept_and_can_be_given_back_once(
+    shop_fleet: FleetUnderTest, tmp_path: Path
+) -> None:
+    address = tmp_path / "house"
+    shop_fleet.start("counter")
+    task_id = shop_fleet.send("shop.deliver", str(address))
+    [letter] = wait_until(lambda: letters(shop_fleet), "the dead letter")
+    assert (letter["tier"], letter["task"], letter["task_id"]) == ("counter", "shop.deliver", task_id)
+    if shop_fleet.broker.is_redis:  # RabbitMQ keeps the message, not why it was rejected
+        assert letter["reason"] == "retries exhausted"
+        assert f"nobody at {address}" in letter["error"]
+
+    address.touch()
+    once, twice = shop_fleet.command("dead.replay"), shop_fleet.command("dead.replay")
+
+    assert (once.stdout, twice.stdout) == (
+        "replayed 1, left 0 that cannot be read\n",
+        "replayed 0, left 0 that cannot be read\n",
+    )
+    wait_until(lambda: shop_fleet.ledger.over().get(task_id) == "SUCCESS", "the task to succeed")
+    assert letters(shop_fleet) == []
+
+
+def test_a_task_that_always_kills_its_process_is_tried_five_times(shop_fleet: FleetUnderTest) -> None:
+    shop_fleet.start("counter")
+
+    crash = shop_fleet.send("shop.crash")
+
+    [letter] = wait_until(lambda: letters(shop_fleet), "the dead letter", deadline_seconds=60)
+    assert (letter["task"], letter["reason"]) == ("shop.crash", "delivery limit")
+    assert len(shop_fleet.ledger.starts(crash)) == DELIVERY_LIMIT
+    shop_fleet.expect_routed_to("counter", [shop_fleet.send("shop.quick")])
+
+
+def test_letters_are_chosen_by_tier_task_and_reason_and_purged_only_on_purpose(shop_fleet: FleetUnderTest) -> None:
+    shop_fleet.start("counter")
+    for name in ("shop.qiuck", "shop.qiuck", "shop.dleiver"):
+        shop_fleet.app.send_task(name)
+    wait_until(lambda: len(letters(shop_fleet)) == 3, "the dead letters")
+
+    assert len(letters(shop_fleet, "--task", "shop.qiuck")) == 2
+    assert letters(shop_fleet, "--tier", "store_room") == []
+    if shop_fleet.broker.is_redis:
+        assert len(letters(shop_fleet, "--reason", "unknown task")) == 3
+    [one] = letters(shop_fleet, "--task", "shop.dleiver")
+    assert json.loads(shop_fleet.command("dead.show", one["id"]).stdout) == one
+    refused = shop_fleet.command("dead.purge", "--task", "shop.qiuck")
+    assert (refused.returncode, "add --yes" in refused.stderr) == (4, True)
+    assert shop_fleet.command("dead.purge", "--task", "shop.qiuck", "--yes").stdout == "purged 2\n"
+    assert letters(shop_fleet) == [one]
+
+
+def test_wrong_choices_are_one_clear_line(shop_fleet: FleetUnderTest) -> None:
+    for words in (("dead.list", "--tier", "x"), ("dead.list", "--reason", "x"), ("dead.replay", "--id", "x")):
+        done = shop_fleet.command(*words)
+        assert (done.returncode, len(done.stderr.splitlines())) == (4, 1), done.stderr
