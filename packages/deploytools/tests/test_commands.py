@@ -121,8 +121,18 @@ def test_a_tier_as_nice_as_any_other_program_needs_no_wrapper(fleet: Fleet, make
 def test_beat_keeps_its_schedule_where_it_is_told_and_no_pid_file(fleet: Fleet) -> None:
     command = beat_command(fleet, schedule=Path("/var/lib/beat"), log_level="info")
 
-    assert command.argv == (*CELERY, "beat", "--loglevel=info", "--schedule=/var/lib/beat", "--pidfile=")
+    assert command.argv == (
+        *(*CELERY, "beat", "--scheduler=deploytools.beat.file:FileScheduler", "--schedule=/var/lib/beat"),
+        *("--loglevel=info", "--pidfile="),
+    )
     assert parsed(beat, command.argv)["schedule"] == "/var/lib/beat"
+
+
+def test_beat_without_a_file_keeps_its_schedule_in_redis(fleet: Fleet) -> None:
+    command = beat_command(fleet, schedule=None, log_level="info")
+
+    assert "--scheduler=deploytools.beat.scheduler:Scheduler" in command.argv
+    assert not [word for word in command.argv if word.startswith("--schedule=")]
 
 
 @pytest.mark.filterwarnings("ignore:The parameter -d is used more than once:UserWarning")  # in Celery 5.7 itself

@@ -46,18 +46,24 @@ def test_what_the_environment_overrides_reaches_every_worker(fleet: Fleet) -> No
         assert "--loglevel=debug" in service.command.argv
 
 
+RABBIT, REDIS = "amqp://rabbit", "redis://redis"
+
+
 @pytest.mark.parametrize(
     ("settings", "schedule"),
     [
-        pytest.param(Settings(), "/srv/shop/state/celerybeat-schedule", id="the-project's"),
-        pytest.param(Settings(beat_schedule=Path("/var/beat")), "/var/beat", id="the-environment's"),
+        pytest.param(Settings(), None, id="in-redis"),
+        pytest.param(Settings(broker_url=REDIS), None, id="in-the-fleets-redis"),
+        pytest.param(Settings(broker_url=RABBIT), "/srv/shop/state/celerybeat-schedule", id="the-project's-file"),
+        pytest.param(Settings(beat_schedule=Path("/var/beat")), "/var/beat", id="the-environment's-file"),
     ],
 )
-def test_there_is_one_scheduler_that_is_never_ended_before_it_closed_its_file(
-    fleet: Fleet, settings: Settings, schedule: str
+def test_the_scheduler_is_never_ended_before_it_resigned_or_closed_its_file(
+    fleet: Fleet, settings: Settings, schedule: str | None
 ) -> None:
     service = beat_service(fleet, settings, project=PROJECT)
 
     assert service.name == "beat"
-    assert f"--schedule={schedule}" in service.command.argv
+    files = [word for word in service.command.argv if word.startswith("--schedule=")]
+    assert files == ([f"--schedule={schedule}"] if schedule else [])
     assert service.hurry_signal is signal.SIGTERM

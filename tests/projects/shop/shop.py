@@ -10,6 +10,9 @@ from celery import Celery, Task
 from deploytools.worker import install
 
 app = install(Celery("shop"))
+app.conf.beat_schedule = {
+    "tick": {"task": "shop.quick", "schedule": float(os.environ.get("SHOP_TICK_SECONDS", "3600"))},
+}
 
 
 @app.task

@@ -73,10 +73,15 @@ def reloading_command(command: Command, folders: Iterable[Path]) -> Command:
     return Command(argv=(*watch, str(command), *map(str, folders)), environment=command.environment)
 
 
-def beat_command(fleet: Fleet, *, schedule: Path, log_level: str) -> Command:
-    """Return the command line of the scheduler; `schedule` is the file where it remembers what it sent when."""
+def beat_command(fleet: Fleet, *, schedule: Path | None, log_level: str) -> Command:
+    """Return the command line of the scheduler, which remembers what it sent when: in a file, or with None in Redis."""
+    where = [f"--schedule={schedule}"] if schedule else []
+    scheduler = "deploytools.beat.file:FileScheduler" if schedule else "deploytools.beat.scheduler:Scheduler"
     return Command(
-        argv=(*CELERY, "-A", fleet.app, "beat", f"--loglevel={log_level}", f"--schedule={schedule}", "--pidfile="),
+        argv=(
+            *(*CELERY, "-A", fleet.app, "beat", f"--scheduler={scheduler}", *where),
+            *(f"--loglevel={log_level}", "--pidfile="),
+        )
     )
 
 

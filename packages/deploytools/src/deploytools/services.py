@@ -3,6 +3,7 @@
 import signal
 from dataclasses import dataclass
 
+from deploytools.broker.choice import broker_address, is_hardened
 from deploytools.commands import Command, beat_command, worker_command
 from deploytools.fleet import Fleet
 from deploytools.project import Project
@@ -43,12 +44,15 @@ def worker_services(fleet: Fleet, settings: Settings, *, node: str, replicas: bo
 
 
 def beat_service(fleet: Fleet, settings: Settings, *, project: Project) -> Service:
-    """Return the one scheduler; its schedule file is the project's unless CELERY_BEAT_SCHEDULE names another."""
+    """Return the scheduler. It keeps its state in Redis, or in a file: the one CELERY_BEAT_SCHEDULE names if it does.
+
+    With its state in Redis any number may run, one leads; a file is guarded on its host only.
+    """
+    shared = is_hardened(fleet, broker_address(settings, project))
+    schedule = settings.beat_schedule or (None if shared else project.beat_schedule)
     return Service(
         name="beat",
-        command=beat_command(
-            fleet, schedule=settings.beat_schedule or project.beat_schedule, log_level=settings.log_level
-        ),
+        command=beat_command(fleet, schedule=schedule, log_level=settings.log_level),
         grace_seconds=BEAT_GRACE_SECONDS,
-        hurry_signal=signal.SIGTERM,  # SIGQUIT would end it before it closed its file
+        hurry_signal=signal.SIGTERM,  # SIGQUIT would end it before it resigned, or closed its file
     )

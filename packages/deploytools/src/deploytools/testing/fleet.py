@@ -113,8 +113,9 @@ class FleetUnderTest:
         return self.project.command(*words, **self._environment({}))
 
     def start_beat(self, **env: str) -> Running:
-        """Start the scheduler."""
-        schedule = self.project.logs.parent / "celerybeat-schedule"
+        """Start a scheduler; a second one stands by, where the broker can keep their state."""
+        shared = self.broker.is_redis and self.fleet.transport == "hardened"
+        schedule = None if shared else self.project.logs.parent / "celerybeat-schedule"
         return self.project.start(
             beat_command(self.fleet, schedule=schedule, log_level="info").argv, **self._environment(env)
         )

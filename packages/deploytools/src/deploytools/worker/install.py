@@ -6,14 +6,14 @@ from celery import Celery
 from celery.app.task import Task
 
 from deploytools.broker.address import parse_address
-from deploytools.broker.choice import broker_address
+from deploytools.broker.choice import broker_address, is_hardened
 from deploytools.fleet import Fleet
 from deploytools.settings import current_project, current_settings
 from deploytools.transport.transport import use_hardened
 from deploytools.worker import clock, memory, probe, synthetic  # noqa: F401 — importing registers its task
 from deploytools.worker.autoscaler import StartAtConcurrency
 from deploytools.worker.rejection import DeadLetterQueues
-from deploytools.worker.settings import fleet_settings, is_hardened
+from deploytools.worker.settings import fleet_settings
 
 
 def install(app: Celery, fleet: Fleet | None = None) -> Celery:

@@ -5,6 +5,7 @@ from typing import Any
 from kombu import Exchange, Queue
 
 from deploytools.broker.address import BrokerAddress
+from deploytools.broker.choice import is_hardened
 from deploytools.fleet import Fleet
 from deploytools.transport.dead import dead_queue
 
@@ -48,11 +49,6 @@ def fleet_settings(fleet: Fleet, address: BrokerAddress) -> dict[str, Any]:
         "broker_connection_max_retries": None,
         "broker_transport_options": _transport_options(fleet, address),
     }
-
-
-def is_hardened(fleet: Fleet, address: BrokerAddress) -> bool:
-    """Say whether messages are taken by `deploytools.transport`."""
-    return address.is_redis and fleet.transport == "hardened"
 
 
 def _queue_arguments(fleet: Fleet, address: BrokerAddress, queue: str) -> dict[str, Any] | None:
