@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from deploytools.broker.choice import broker_address
 from deploytools.fleet import Fleet
 from deploytools.project import Project
 from deploytools.services import beat_service, worker_services
@@ -61,7 +62,7 @@ RABBIT, REDIS = "amqp://rabbit", "redis://redis"
 def test_the_scheduler_is_never_ended_before_it_resigned_or_closed_its_file(
     fleet: Fleet, settings: Settings, schedule: str | None
 ) -> None:
-    service = beat_service(fleet, settings, project=PROJECT)
+    service = beat_service(fleet, settings, project=PROJECT, address=broker_address(settings, PROJECT))
 
     assert service.name == "beat"
     files = [word for word in service.command.argv if word.startswith("--schedule=")]

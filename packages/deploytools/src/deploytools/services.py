@@ -3,7 +3,7 @@
 import signal
 from dataclasses import dataclass
 
-from deploytools.broker.choice import broker_address, is_hardened
+from deploytools.broker.address import BrokerAddress, is_hardened
 from deploytools.commands import Command, beat_command, worker_command
 from deploytools.fleet import Fleet
 from deploytools.project import Project
@@ -43,13 +43,12 @@ def worker_services(fleet: Fleet, settings: Settings, *, node: str, replicas: bo
     ]
 
 
-def beat_service(fleet: Fleet, settings: Settings, *, project: Project) -> Service:
+def beat_service(fleet: Fleet, settings: Settings, *, project: Project, address: BrokerAddress) -> Service:
     """Return the scheduler. It keeps its state in Redis, or in a file: the one CELERY_BEAT_SCHEDULE names if it does.
 
     With its state in Redis any number may run, one leads; a file is guarded on its host only.
     """
-    shared = is_hardened(fleet, broker_address(settings, project))
-    schedule = settings.beat_schedule or (None if shared else project.beat_schedule)
+    schedule = settings.beat_schedule or (None if is_hardened(fleet, address) else project.beat_schedule)
     return Service(
         name="beat",
         command=beat_command(fleet, schedule=schedule, log_level=settings.log_level),

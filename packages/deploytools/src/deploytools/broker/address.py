@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from urllib.parse import unquote, urlsplit
 
 from deploytools.errors import BrokerAddressError
+from deploytools.fleet import Fleet
 
 # kombu transport names → default port. A Unix socket has none.
 SCHEMES = {"redis": 6379, "rediss": 6379, "redis+socket": None, "amqp": 5672, "amqps": 5671, "pyamqp": 5672}
@@ -82,3 +83,8 @@ def mask_url(url: str) -> str:
 def _mask_parameter(pair: str) -> str:
     name = pair.partition("=")[0]
     return f"{name}={MASK}" if "password" in name.lower() else pair
+
+
+def is_hardened(fleet: Fleet, address: BrokerAddress) -> bool:
+    """Say whether messages are taken by `deploytools.transport`."""
+    return address.is_redis and fleet.transport == "hardened"

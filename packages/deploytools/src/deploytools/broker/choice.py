@@ -4,7 +4,6 @@ from deploytools.broker.address import BrokerAddress, parse_address
 from deploytools.broker.embedded import EmbeddedBroker
 from deploytools.broker.reach import wait_until_reachable
 from deploytools.errors import BrokerAddressError
-from deploytools.fleet import Fleet
 from deploytools.project import Project
 from deploytools.settings import Settings
 
@@ -34,8 +33,3 @@ def ready_broker(settings: Settings, project: Project) -> BrokerAddress:
     else:
         EmbeddedBroker(state=project.state).start()
     return address
-
-
-def is_hardened(fleet: Fleet, address: BrokerAddress) -> bool:
-    """Say whether messages are taken by `deploytools.transport`."""
-    return address.is_redis and fleet.transport == "hardened"

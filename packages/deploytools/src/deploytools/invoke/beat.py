@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from deploytools.broker.choice import ready_broker
+from deploytools.broker.choice import broker_address, ready_broker
 from deploytools.invoke.command import command
 from deploytools.launch import become
 from deploytools.services import beat_service
@@ -13,7 +13,7 @@ from deploytools.settings import current_project, current_settings
 def beat(_: Any, dry: bool = False) -> None:
     """Start the scheduler of periodic tasks. More of them stand by and take over."""
     settings, project = current_settings(), current_project()
-    line = beat_service(project.fleet(), settings, project=project).command
+    line = beat_service(project.fleet(), settings, project=project, address=broker_address(settings, project)).command
     if dry:
         print(line)
         return

@@ -15,13 +15,14 @@ from deploytools.settings import current_project, current_settings
 )
 def up(_: Any, dry: bool = False, replicas: bool = False) -> None:
     """Run the broker, workers of all tiers and beat in this terminal, until Ctrl-C."""
+    from deploytools.broker.choice import broker_address
     from deploytools.services import beat_service, worker_services
 
     settings, project = current_settings(), current_project()
     fleet = project.fleet()
     services = [
         *worker_services(fleet, settings, node=str(os.getpid()), replicas=replicas),
-        beat_service(fleet, settings, project=project),
+        beat_service(fleet, settings, project=project, address=broker_address(settings, project)),
     ]
     run_services(services, dry=dry)
 

@@ -9,6 +9,7 @@ from dataclasses import replace
 from threading import Event
 
 from deploytools.app import load_app
+from deploytools.broker.choice import broker_address
 from deploytools.broker.embedded import EmbeddedBroker
 from deploytools.fleet import Fleet
 from deploytools.load.demo import Demo, DemoResult
@@ -83,6 +84,6 @@ def _offer(
 
 def _services(project: Project, fleet: Fleet) -> list[Service]:
     settings = current_settings()
-    beat = beat_service(fleet, settings, project=project)
+    beat = beat_service(fleet, settings, project=project, address=broker_address(settings, project))
     probed = replace(beat.command, environment={"DEPLOYTOOLS_PROBE_QUEUE": PROBE_QUEUE})
     return [*worker_services(fleet, settings, node=str(os.getpid())), replace(beat, command=probed)]

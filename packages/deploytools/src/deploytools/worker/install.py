@@ -5,8 +5,8 @@ from typing import Any, cast
 from celery import Celery
 from celery.app.task import Task
 
-from deploytools.broker.address import parse_address
-from deploytools.broker.choice import broker_address, is_hardened
+from deploytools.broker.address import is_hardened, parse_address
+from deploytools.broker.choice import broker_address
 from deploytools.fleet import Fleet
 from deploytools.settings import current_project, current_settings
 from deploytools.transport.transport import use_hardened

@@ -4,8 +4,7 @@ from typing import Any
 
 from kombu import Exchange, Queue
 
-from deploytools.broker.address import BrokerAddress
-from deploytools.broker.choice import is_hardened
+from deploytools.broker.address import BrokerAddress, is_hardened
 from deploytools.fleet import Fleet
 from deploytools.transport.dead import dead_queue
 
