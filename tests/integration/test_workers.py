@@ -71,7 +71,6 @@ def test_beat_sends_what_is_due_and_the_low_tier_runs_it(project: ProjectUnderTe
     worker.wait_for_log("app.tasks.cleanup.expire", times=3)
 
 
-
 def test_flower_asks_for_a_password_and_keeps_it_out_of_its_command_line(project: ProjectUnderTest) -> None:
     flower = project.start_command("flower", "--port", "0")
     password_file = project.state / "flower-password"

@@ -1,6 +1,9 @@
 """Brokers to test on: an embedded Valkey, or a container that all tests of a run share, a database or vhost each."""
 
 import json
+import os
+import signal
+import time
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -39,6 +42,10 @@ class Broker(ABC):
     def drop_connections(self) -> None:
         """Close every connection of our part, as a network fault or a restart would."""
 
+    @abstractmethod
+    def put_raw(self, queue: str, messages: Iterable[bytes]) -> None:
+        """Put bytes into a queue as they are, whether they are messages or not."""
+
 
 class RedisBroker(Broker):
     """A database of a Redis or Valkey server."""
@@ -59,9 +66,44 @@ class RedisBroker(Broker):
             if int(client["db"]) == self._database and int(client["id"]) != own:
                 self._client.client_kill_filter(_id=client["id"])
 
+    def put_raw(self, queue: str, messages: Iterable[bytes]) -> None:
+        """Put bytes into a queue's list."""
+        self._client.lpush(queue, *messages)
+
     def close(self) -> None:
         """Close this connection."""
         self._client.close()
+
+
+class EmbeddedRedisBroker(RedisBroker):
+    """An embedded server of this test process alone, which may be broken."""
+
+    def __init__(self, kind: str, embedded: EmbeddedBroker) -> None:
+        super().__init__(kind, embedded.address.url)
+        self._embedded = embedded
+
+    def kill(self, *, away_seconds: float) -> None:
+        """Kill it, and start it again on its append-only file after so long."""
+        os.kill(self._embedded.pid(), signal.SIGKILL)
+        time.sleep(away_seconds)
+        self._embedded.start()
+
+    def pause(self, seconds: float) -> None:
+        """Let it hang for so long: connections stay open, nothing is answered."""
+        pid = self._embedded.pid()
+        os.kill(pid, signal.SIGSTOP)
+        try:
+            time.sleep(seconds)
+        finally:
+            os.kill(pid, signal.SIGCONT)
+
+    def fill(self, seconds: float) -> None:
+        """Let it be over its memory limit for so long: it refuses what needs memory."""
+        self._client.config_set("maxmemory", "1mb")
+        try:
+            time.sleep(seconds)
+        finally:
+            self._client.config_set("maxmemory", "0")
 
 
 class RabbitBroker(Broker):
@@ -87,6 +129,15 @@ class RabbitBroker(Broker):
         """Close every connection to our virtual host."""
         self._ctl("close_all_connections", "--vhost", self._vhost, "a test drops connections")
 
+    def put_raw(self, queue: str, messages: Iterable[bytes]) -> None:
+        """Publish bytes as messages' bodies, without any header."""
+        import kombu
+
+        with kombu.Connection(self.url) as connection:
+            channel: Any = connection.default_channel
+            for body in messages:
+                channel.basic_publish(channel.prepare_message(body), exchange="", routing_key=queue)
+
     def _ctl(self, *words: str) -> str:
         return self._container.run("rabbitmqctl", "--silent", *words)
 
@@ -101,7 +152,7 @@ def provide_broker(kind: str, *, session: str, folder: Path, worker: int) -> Ite
         embedded = EmbeddedBroker(state=folder / f"broker-{worker}")
         embedded.start()
         try:
-            yield from _closing(RedisBroker(kind, embedded.address.url))
+            yield from _closing(EmbeddedRedisBroker(kind, embedded))
         finally:
             embedded.stop()
     elif kind.startswith("rabbitmq"):

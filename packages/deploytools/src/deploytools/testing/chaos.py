@@ -9,7 +9,7 @@ import os
 import signal
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -19,6 +19,7 @@ from threading import Event, Thread
 import psutil
 
 from deploytools.load.histogram import histogram, quantile_seconds
+from deploytools.testing.brokers import EmbeddedRedisBroker
 from deploytools.testing.fleet import FleetUnderTest, Worker
 from deploytools.testing.waiting import StillWaitingError
 from deploytools.worker.synthetic import SERVE
@@ -39,16 +40,22 @@ class Fault(StrEnum):
     STOP_WORKER = "SIGTERM of a worker"
     FREEZE_WORKER = "SIGSTOP of a worker for two seconds"
     DROP_CONNECTIONS = "every connection to the broker closed"
+    POISON = "a message of each unreadable kind"
+    KILL_BROKER = "SIGKILL of the broker, which is back after a second"
+    PAUSE_BROKER = "a broker that hangs"
+    FILL_BROKER = "a broker over its memory limit"
 
 
-# Kills are what loses messages; the others must not make it worse.
+# Kills are what loses messages; the others must not make it worse. Faults of the broker are asked for by name.
 WEIGHTS = {
     Fault.KILL_WORKER: 6,
     Fault.KILL_PROCESS: 2,
     Fault.STOP_WORKER: 1,
     Fault.FREEZE_WORKER: 1,
     Fault.DROP_CONNECTIONS: 1,
+    Fault.POISON: 1,
 }
+UNREADABLE = (b"{", b"\xff\xfe\x00", b"17", b"[]", b"null", b"", b"{}", b'{"headers": {}, "properties": 3}')
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -57,8 +64,12 @@ class Outcome:
 
     seed: int
     faults: dict[str, int]
+    incidents: tuple[tuple[float, str], ...]  # seconds from the first task, fault
+    longest_seconds: tuple[tuple[float, float], ...]  # second of the run, from publish to end of the slowest sent in it
+    workers_started: int
     accepted: int
     refused: int
+    longest_publish_seconds: float
     finished: int
     redelivered: int
     finished_twice: int
@@ -68,8 +79,9 @@ class Outcome:
     lost_per_kill_bound: float | None
 
     def as_json(self) -> str:
-        """Return the account as JSON."""
-        return json.dumps({name: getattr(self, name) for name in self.__dataclass_fields__})
+        """Return the account as JSON, but for what happened when."""
+        series = ("incidents", "longest_seconds")
+        return json.dumps({name: getattr(self, name) for name in self.__dataclass_fields__ if name not in series})
 
 
 @dataclass(kw_only=True)
@@ -81,25 +93,41 @@ class Chaos:
     seed: int
     workers_wanted: int = 2
     refused: int = 0
+    longest_publish_seconds: float = 0.0
+    workers_started: int = 0
     faults: Counter[Fault] = field(default_factory=Counter)
+    _incidents: list[tuple[float, Fault]] = field(default_factory=list)  # epoch seconds, fault
     _workers: list[Worker] = field(default_factory=list)
     _killed_at: dict[str, float] = field(default_factory=dict)  # node → when
     # Nodes that gave tasks back themselves, to the end of the queue: how long those waited says nothing of leases.
     _rejecting: set[str] = field(default_factory=set)
 
     def run(self, kills: int, *, settle_seconds: float) -> Outcome:
-        """Inject faults until so many were kills; wait until nothing has ended for so long; return the account."""
+        """Inject faults at random until so many were kills; see `endure`."""
+        return self.endure(self._until(kills), settle_seconds=settle_seconds)
+
+    def endure(self, faults: Iterable[Fault], *, settle_seconds: float, fault_seconds: float = 1.0) -> Outcome:
+        """Inject faults under load; wait until nothing has ended for `settle_seconds`; return the account.
+
+        `fault_seconds` is how long the broker is away, hangs or is full.
+        """
         random = Random(self.seed)  # noqa: S311 — reproducible on purpose
         self._top_up()
         with self._load(Random(self.seed + 1)):  # noqa: S311
-            while self.faults[Fault.KILL_WORKER] + self.faults[Fault.KILL_PROCESS] < kills:
-                [fault] = random.choices(list(WEIGHTS), list(WEIGHTS.values()))
-                self._inject(fault, random)
+            time.sleep(PHASE_SECONDS * 2)  # until tasks wait and run
+            for fault in faults:
+                self._incidents.append((time.time(), fault))
+                self._inject(fault, random, fault_seconds)
                 self.faults[fault] += 1
                 self._top_up()
                 time.sleep(random.uniform(0.2, 1.0))
         self._settle(settle_seconds)
         return self._account()
+
+    def _until(self, kills: int) -> Iterator[Fault]:
+        random = Random(self.seed + 2)  # noqa: S311
+        while self.faults[Fault.KILL_WORKER] + self.faults[Fault.KILL_PROCESS] < kills:
+            yield random.choices(list(WEIGHTS), list(WEIGHTS.values()))[0]
 
     def _settle(self, patience_seconds: float) -> None:
         """Wait for the rest. A backlog takes as long as it takes; a lost task is one that never ends."""
@@ -109,8 +137,8 @@ class Chaos:
             with suppress(StillWaitingError):
                 self.fleet.wait_until_over(deadline_seconds=patience_seconds)
 
-    def _inject(self, fault: Fault, random: Random) -> None:
-        worker = random.choice(self._workers)
+    def _inject(self, fault: Fault, random: Random, seconds: float) -> None:
+        worker, broker = random.choice(self._workers), self.fleet.broker
         match fault:
             case Fault.KILL_WORKER:
                 os.killpg(worker.program.pid, signal.SIGKILL)
@@ -127,11 +155,26 @@ class Chaos:
                 time.sleep(STOPPED_SECONDS)
                 os.killpg(worker.program.pid, signal.SIGCONT)
             case Fault.DROP_CONNECTIONS:
-                self.fleet.broker.drop_connections()
+                broker.drop_connections()
+            case Fault.POISON:
+                broker.put_raw(self.fleet.fleet.tier(self.tier).queue, UNREADABLE)
+            case _:
+                self._break_broker(fault, seconds)
+
+    def _break_broker(self, fault: Fault, seconds: float) -> None:
+        broker = self.fleet.broker
+        if not isinstance(broker, EmbeddedRedisBroker):
+            raise TypeError(f"{fault}: {broker.kind} is shared with other tests: use --broker embedded")
+        {
+            Fault.KILL_BROKER: lambda: broker.kill(away_seconds=seconds),
+            Fault.PAUSE_BROKER: lambda: broker.pause(seconds),
+            Fault.FILL_BROKER: lambda: broker.fill(seconds),
+        }[fault]()
 
     def _top_up(self) -> None:
         self._workers = [worker for worker in self._workers if psutil.pid_exists(worker.program.pid) and lives(worker)]
         missing = [self.fleet.launch(self.tier) for _ in range(self.workers_wanted - len(self._workers))]
+        self.workers_started += len(missing)
         self._workers += [worker.wait_until_ready() for worker in missing]
 
     @contextmanager
@@ -148,11 +191,13 @@ class Chaos:
     def _publish(self, random: Random, stop: Event) -> None:
         queue = self.fleet.fleet.tier(self.tier).queue
         while not stop.is_set():
-            busy = int(time.monotonic() / PHASE_SECONDS) % 2
+            began_at = time.monotonic()
+            busy = int(began_at / PHASE_SECONDS) % 2
             try:
                 self.fleet.send(SERVE, random.choice(SERVICE_SECONDS), queue=queue)
             except Exception:  # noqa: BLE001 — refused, for whatever reason: not accepted, not lost
                 self.refused += 1
+            self.longest_publish_seconds = max(self.longest_publish_seconds, time.monotonic() - began_at)
             stop.wait(random.expovariate(BUSY_PER_SECOND if busy else BUSY_PER_SECOND / 10))
 
     def _account(self) -> Outcome:
@@ -160,6 +205,8 @@ class Chaos:
         starts, ends = Counter[str](), Counter[str]()
         first_node: dict[str, str] = {}
         delays = []
+        began_at = min((sent.at for sent in self.fleet.sent.values()), default=0.0)
+        longest: dict[float, float] = {}
         for entry in self.fleet.ledger.entries():
             if entry.event == "started":
                 before = first_node.get(entry.id)
@@ -169,13 +216,21 @@ class Chaos:
                 starts[entry.id] += 1
             elif entry.event == "ended" and entry.state == "SUCCESS":
                 ends[entry.id] += 1
+                sent = self.fleet.sent.get(entry.id)
+                if sent and ends[entry.id] == 1:
+                    second = float(int(sent.at - began_at))
+                    longest[second] = max(longest.get(second, 0.0), entry.at - sent.at)
         lost = sorted(accepted - ends.keys())
         kills = self.faults[Fault.KILL_WORKER] + self.faults[Fault.KILL_PROCESS]
         return Outcome(
             seed=self.seed,
             faults={fault.value: number for fault, number in self.faults.items()},
+            incidents=tuple((at - began_at, fault.value) for at, fault in self._incidents),
+            longest_seconds=tuple(longest.items()),
+            workers_started=self.workers_started,
             accepted=len(accepted),
             refused=self.refused,
+            longest_publish_seconds=round(self.longest_publish_seconds, 3),
             finished=len(accepted & ends.keys()),
             redelivered=sum(count > 1 for id_, count in starts.items() if id_ in accepted),
             finished_twice=sum(count > 1 for id_, count in ends.items() if id_ in accepted),

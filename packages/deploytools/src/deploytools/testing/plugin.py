@@ -77,7 +77,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "broker" not in metafunc.fixturenames:
         return
     mark = metafunc.definition.get_closest_marker("only_on")
-    kinds = [kind for kind in metafunc.config.stash[KINDS] if mark is None or mark.args[0] == _family(kind)]
+    kinds = [kind for kind in metafunc.config.stash[KINDS] if mark is None or mark.args[0] in {kind, _family(kind)}]
     metafunc.parametrize("broker", kinds, indirect=True, scope="session")
 
 

@@ -7,8 +7,9 @@ already (unknown tasks, invalid messages) gets its reason told too. On RabbitMQ 
 import logging
 from typing import Any
 
+import msgspec
 from celery import bootsteps
-from celery.exceptions import Ignore, Reject, Retry
+from celery.exceptions import Ignore, InvalidTaskError, Reject, Retry
 from celery.worker import consumer, request
 from celery.worker.consumer.connection import Connection
 
@@ -17,10 +18,45 @@ from deploytools.transport.dead import Reason
 logger = logging.getLogger(__name__)
 
 
+class Headers(msgspec.Struct):
+    """What Celery relies on in a task message's headers, beyond what it checks itself.
+
+    A wrong one is found out when a process is free for the task, in the middle of the event loop: it ends the worker,
+    and the next one that gets the message.
+    """
+
+    id: str
+    task: str
+    retries: int | None = 0
+    timelimit: tuple[float | None, float | None] | None = None
+    root_id: str | None = None
+    parent_id: str | None = None
+    group: str | None = None
+    shadow: str | None = None
+    callbacks: list[Any] | None = None
+    errbacks: list[Any] | None = None
+    chain: list[Any] | None = None
+    chord: dict[str, Any] | None = None
+    stamped_headers: list[str] | None = None
+    stamps: dict[str, Any] | None = None
+    reply_to: str | None = None
+    correlation_id: str | None = None
+
+
 class Request(request.Request):
-    """A task whose final failure, if it was retried before, is a rejection. It must acknowledge late for that."""
+    """A task whose headers are checked, and whose failure is a rejection if it was retried before.
+
+    For the latter it must acknowledge late.
+    """
 
     _exhausted: BaseException | None = None
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        try:
+            msgspec.convert(self.request_dict, Headers)
+        except msgspec.ValidationError as error:
+            raise InvalidTaskError(str(error)) from None
 
     def on_failure(self, exc_info: Any, *args: Any, **kwargs: Any) -> Any:
         """Handle a failure; Celery raises a retry as one too."""
