@@ -1,6 +1,5 @@
 """Beat: any number runs, one leads, every tick is sent once."""
 
-import json
 import signal
 import time
 from collections.abc import Iterator
@@ -10,13 +9,12 @@ import pytest
 import redis
 
 from deploytools.beat.scheduler import LEASE_SECONDS
+from deploytools.testing.beats import due_times, leader, role
 from deploytools.testing.fleet import FleetUnderTest
-from deploytools.testing.processes import Running
 from deploytools.testing.waiting import wait_until
 
 pytestmark = pytest.mark.only_on("redis")
 TICK = {"SHOP_TICK_SECONDS": "1"}
-TAKEOVER_SECONDS = 15.0
 
 
 @pytest.fixture
@@ -26,24 +24,6 @@ def client(shop_fleet: FleetUnderTest) -> Iterator[redis.Redis]:
     path.write_text(path.read_text().replace("lease_seconds", 'missed_ticks = "all"\nlease_seconds'))
     with redis.Redis.from_url(shop_fleet.broker.url.replace("redis+socket://", "unix://")) as client:
         yield client
-
-
-def role(beat: Running) -> str:
-    """Return what a beat said last: that it leads, or stands by."""
-    said = [line.partition("beat: ")[2] for line in beat.log().splitlines()]
-    return next((words for words in reversed(said) if words.startswith(("leads", "stands by"))), "")
-
-
-def leader(beats: list[Running]) -> Running:
-    def leading() -> list[Running]:
-        return [beat for beat in beats if role(beat) == "leads"]
-
-    return wait_until(leading, "a leader", deadline_seconds=TAKEOVER_SECONDS)[0]
-
-
-def due_times(client: redis.Redis) -> list[float]:
-    messages = [json.loads(raw) for raw in client.lrange("counter", 0, -1)]
-    return sorted(message["headers"]["x_due_at"] for message in messages)
 
 
 def test_every_tick_is_sent_once_although_leaders_are_killed_stopped_and_frozen(
@@ -70,7 +50,7 @@ def test_every_tick_is_sent_once_although_leaders_are_killed_stopped_and_frozen(
     wait_until(lambda: client.llen("counter") >= before + 3, "more ticks")
     last.stop()
 
-    ticks = due_times(client)
+    ticks = due_times(client, "counter")
     assert [round(later - earlier, 2) for earlier, later in pairwise(ticks)] == [1.0] * (len(ticks) - 1)
 
 

@@ -19,6 +19,7 @@ class Settings:
     """What the environment says. None means: as declared in the fleet file."""
 
     broker_url: str | None = None
+    broker_password_file: Path | None = None
     concurrency: int | None = None
     autoscale_min: int | None = None
     autoscale_max: int | None = None
@@ -62,18 +63,18 @@ def read_settings(environ: Mapping[str, str]) -> Settings:
     level = environ.get("CELERY_LOGLEVEL") or "info"
     if level.lower() not in LOG_LEVELS:
         raise SettingError(f"CELERY_LOGLEVEL={level}: not a log level: use one of {', '.join(LOG_LEVELS)}")
-    schedule, ledger = environ.get("CELERY_BEAT_SCHEDULE"), environ.get("DEPLOYTOOLS_LEDGER")
     return Settings(
         broker_url=environ.get("CELERY_BROKER_URL") or None,
+        broker_password_file=_path(environ, "CELERY_BROKER_PASSWORD_FILE"),
         concurrency=_positive(environ, "CELERY_CONCURRENCY"),
         autoscale_min=_positive(environ, "CELERY_AUTOSCALE_MIN"),
         autoscale_max=_positive(environ, "CELERY_AUTOSCALE_MAX"),
         max_tasks_per_child=_positive(environ, "MAX_TASKS_PER_CHILD"),
         log_level=level.lower(),
-        beat_schedule=Path(schedule) if schedule else None,
+        beat_schedule=_path(environ, "CELERY_BEAT_SCHEDULE"),
         flower_auth=environ.get("FLOWER_BASIC_AUTH") or None,
         probe_queue=environ.get("DEPLOYTOOLS_PROBE_QUEUE") or None,
-        ledger=Path(ledger) if ledger else None,
+        ledger=_path(environ, "DEPLOYTOOLS_LEDGER"),
         in_container="KUBERNETES_SERVICE_HOST" in environ or environ.get("DEPLOYTOOLS_CONTAINER") == "1",
     )
 
@@ -93,6 +94,11 @@ def environment_with(**extra: str) -> dict[str, str]:
     return {**os.environ, **extra}
 
 
+def _path(environ: Mapping[str, str], name: str) -> Path | None:
+    text = environ.get(name)
+    return Path(text) if text else None
+
+
 def _positive(environ: Mapping[str, str], name: str) -> int | None:
     text = environ.get(name)
     if not text:
@@ -105,3 +111,11 @@ def _positive(environ: Mapping[str, str], name: str) -> int | None:
 def use_environment(**values: str) -> None:
     """Set variables of this process, for what it imports and starts from here on."""
     os.environ.update(values)
+
+
+def read_secret(path: Path, variable: str) -> str:
+    """Return the first line of a file that a variable names; raise SettingError where there is none."""
+    try:
+        return path.read_text().splitlines()[0].strip()
+    except (OSError, IndexError) as error:
+        raise SettingError(f"{variable}={path}: {getattr(error, 'strerror', None) or 'it is empty'}") from None

@@ -1,7 +1,7 @@
 """Broker addresses that never print their password."""
 
-from dataclasses import dataclass
-from urllib.parse import unquote, urlsplit
+from dataclasses import dataclass, replace
+from urllib.parse import parse_qs, quote, unquote, urlsplit, urlunsplit
 
 from deploytools.errors import BrokerAddressError
 from deploytools.fleet import Fleet
@@ -33,6 +33,20 @@ class BrokerAddress:
     def is_tls(self) -> bool:
         """Whether the connection is encrypted."""
         return self.scheme in TLS_SCHEMES
+
+    @property
+    def tls_options(self) -> dict[str, str]:
+        """What the URL says of certificates, in redis-py's words: `ssl_ca_certs`, `ssl_cert_reqs` and so on."""
+        query = parse_qs(urlsplit(self.url).query)
+        return {name: values[-1] for name, values in query.items() if name.startswith("ssl_")}
+
+    def with_password(self, password: str) -> "BrokerAddress":
+        """Return the same address with another password."""
+        parts = urlsplit(self.url)
+        host = parts.netloc.rpartition("@")[2]
+        login = f"{quote(self.username or '', safe='')}:{quote(password, safe='')}"
+        url = urlunsplit(parts._replace(netloc=f"{login}@{host}"))
+        return replace(self, password=password, url=url)
 
     def __str__(self) -> str:
         return mask_url(self.url)

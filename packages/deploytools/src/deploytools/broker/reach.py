@@ -20,6 +20,11 @@ def wait_until_reachable(address: BrokerAddress, *, deadline_seconds: float) -> 
     while True:
         try:
             return knock(address)
+        except ssl.SSLCertVerificationError as error:
+            raise BrokerUnreachableError(
+                f"broker {address}: its certificate is not trusted ({error.verify_message}): "
+                "name the authority's file in the URL: ?ssl_ca_certs=/path/ca.pem"
+            ) from None
         except OSError as error:
             if time.monotonic() + TRY_AGAIN_SECONDS > give_up_at:
                 raise BrokerUnreachableError(
@@ -61,9 +66,26 @@ def _connect(address: BrokerAddress) -> socket.socket:
     connection = socket.create_connection((address.host, address.port), CONNECT_TIMEOUT_SECONDS)
     if not address.is_tls:
         return connection
-    # Whether the certificate is good is for the client to judge, by its own settings; here we only ask who is there.
-    context = ssl._create_unverified_context()  # noqa: S323
-    return context.wrap_socket(connection, server_hostname=address.host)
+    return _tls_context(address).wrap_socket(connection, server_hostname=address.host)
+
+
+def _tls_context(address: BrokerAddress) -> ssl.SSLContext:
+    """Check certificates as the client will, by the same options: our password goes to nobody else."""
+    options = address.tls_options
+    try:
+        context = ssl.create_default_context(cafile=options.get("ssl_ca_certs"))
+        if "ssl_certfile" in options:
+            context.load_cert_chain(options["ssl_certfile"], options.get("ssl_keyfile"))
+    except OSError as error:
+        files = [value for name, value in options.items() if name.startswith(("ssl_ca", "ssl_cert", "ssl_key"))]
+        raise BrokerUnreachableError(
+            f"broker {address}: {error.strerror or error}: {' '.join(files)}: correct the URL"
+        ) from None
+    if options.get("ssl_check_hostname", "").lower() == "false":
+        context.check_hostname = False
+    if options.get("ssl_cert_reqs", "").lower().removeprefix("cert_") == "none":
+        context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    return context
 
 
 def _ask(connection: socket.socket, *words: str) -> str:

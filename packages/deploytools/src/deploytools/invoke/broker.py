@@ -1,10 +1,11 @@
-"""`broker.up`, `broker.down`, `broker.status`: the embedded broker."""
+"""`broker.up`, `broker.down`, `broker.status`: the embedded broker. `broker.acl`: what another one should allow."""
 
 import json
 from typing import Any
 
 from invoke.collection import Collection
 
+from deploytools.broker.acl import acl_rules
 from deploytools.broker.choice import broker_address
 from deploytools.broker.embedded import EmbeddedBroker
 from deploytools.broker.reach import is_reachable
@@ -38,4 +39,11 @@ def status(_: Any, json_: bool = False) -> None:
         print(f"{'embedded ' if settings.broker_url is None else ''}broker {address}: {'up' if answers else 'down'}")
 
 
-ns = Collection("broker", up, down, status)
+@command(help={"user": "the user's name", "database": "the number in CELERY_BROKER_URL"})
+def acl(_: Any, user: str = "fleet", database: int = 0) -> None:
+    """Print the least rights that work, as a line of a Redis ACL file; the password's SHA-256 is yours to put in."""
+    rules = acl_rules(current_project().fleet(), database=database)
+    print(f"user {user} on #<sha256-of-the-password> {' '.join(rules)}")
+
+
+ns = Collection("broker", up, down, status, acl)

@@ -1,7 +1,9 @@
 """Brokers to test on: an embedded Valkey, or a container that all tests of a run share, a database or vhost each."""
 
+import hashlib
 import json
 import os
+import secrets
 import signal
 import time
 from abc import ABC, abstractmethod
@@ -12,12 +14,21 @@ from typing import Any
 
 import redis
 
+from deploytools.broker.acl import acl_rules
 from deploytools.broker.embedded import EmbeddedBroker
+from deploytools.fleet import Fleet
+from deploytools.testing.certificates import make_certificates
 from deploytools.testing.containers import SharedContainer
 
 EMBEDDED = "embedded"
+# An image name with this behind it: with TLS, and a user of the least rights that work.
+SECURE = "+tls"
+TLS_OPTIONS = (
+    *("--port", "0", "--tls-port", "6379", "--tls-auth-clients", "no"),
+    *("--tls-cert-file", "/tls/server.pem", "--tls-key-file", "/tls/server.key", "--tls-ca-cert-file", "/tls/ca.pem"),
+)
 # Where there is a container engine, every test runs on the embedded broker and on each of these images.
-IMAGES = ("redis:8.0", "redis:7.0", "valkey/valkey:8.1", "rabbitmq:4.0")
+IMAGES = ("redis:8.0", "redis:8.0+tls", "redis:7.0", "valkey/valkey:8.1", "rabbitmq:4.0")
 # Redis has 16 databases, and database 0 is for whoever is alone.
 MOST_TEST_PROCESSES = 15
 
@@ -33,6 +44,9 @@ class Broker(ABC):
     def is_redis(self) -> bool:
         """Whether it speaks Redis's protocol."""
         return self.url.startswith("redis")
+
+    def admit(self, fleet: Fleet) -> None:  # noqa: B027 — most let everybody do everything
+        """Give the fleet that is about to use it what it needs."""
 
     @abstractmethod
     def clear(self, queues: Iterable[str]) -> None:
@@ -106,6 +120,32 @@ class EmbeddedRedisBroker(RedisBroker):
             self._client.config_set("maxmemory", "0")
 
 
+class SecureRedisBroker(RedisBroker):
+    """A database of a Redis server behind TLS, used by a user that may do what its fleet needs, and nothing else."""
+
+    def __init__(self, kind: str, *, host: str, port: int, database: int, admin_password: str, ca_file: Path) -> None:
+        self._where = f"{host}:{port}/{database}?ssl_ca_certs={ca_file}"
+        self._user = f"fleet-{database}"
+        self.password = f"let-me-in-{secrets.token_hex(8)}"
+        super().__init__(kind, f"rediss://{self._user}:{self.password}@{self._where}")
+        self._database = database
+        self._client.close()
+        self._client = redis.Redis.from_url(f"rediss://:{admin_password}@{self._where}")
+
+    def admit(self, fleet: Fleet) -> None:
+        """Give our user the rights of a fleet, and no other."""
+        self.let_in(self.password, rules=acl_rules(fleet, database=self._database))
+
+    def let_in(self, *passwords: str, rules: Iterable[str] = ()) -> None:
+        """Have our user log in by these passwords only."""
+        words = ["on", "resetpass", *(f">{password}" for password in passwords), *rules]
+        self._client.execute_command("ACL", "SETUSER", self._user, *words)  # type: ignore[no-untyped-call]
+
+    def refusals(self) -> list[dict[str, Any]]:
+        """Return what our user was refused."""
+        return [entry for entry in self._client.acl_log() if entry["username"] == self._user]
+
+
 class RabbitBroker(Broker):
     """A virtual host of a RabbitMQ server."""
 
@@ -155,6 +195,30 @@ def provide_broker(kind: str, *, session: str, folder: Path, worker: int) -> Ite
             yield from _closing(EmbeddedRedisBroker(kind, embedded))
         finally:
             embedded.stop()
+    elif kind.endswith(SECURE):
+        tls = make_certificates(folder / "tls")
+        admin_password = hashlib.sha256(session.encode()).hexdigest()  # the same in every process of the run
+        container = SharedContainer.start(
+            kind.removesuffix(SECURE),
+            port=6379,
+            log_when_ready="Ready to accept connections",
+            session=session,
+            folder=folder,
+            prepare=lambda new: new.with_volume_mapping(str(tls), "/tls", "ro").with_command(
+                ["redis-server", *TLS_OPTIONS, "--requirepass", admin_password]
+            ),
+            name=kind,
+        )
+        yield from _closing(
+            SecureRedisBroker(
+                kind,
+                host=container.host,
+                port=container.port,
+                database=worker,
+                admin_password=admin_password,
+                ca_file=tls / "ca.pem",
+            )
+        )
     elif kind.startswith("rabbitmq"):
         container = SharedContainer.start(
             kind, port=5672, log_when_ready="Server startup complete", session=session, folder=folder

@@ -14,6 +14,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from enum import StrEnum
 from random import Random
+from subprocess import TimeoutExpired
 from threading import Event, Thread
 
 import psutil
@@ -67,6 +68,7 @@ class Outcome:
     incidents: tuple[tuple[float, str], ...]  # seconds from the first task, fault
     longest_seconds: tuple[tuple[float, float], ...]  # second of the run, from publish to end of the slowest sent in it
     workers_started: int
+    hung: int  # workers that did not end after SIGTERM, and were killed
     accepted: int
     refused: int
     longest_publish_seconds: float
@@ -95,6 +97,7 @@ class Chaos:
     refused: int = 0
     longest_publish_seconds: float = 0.0
     workers_started: int = 0
+    hung: int = 0
     faults: Counter[Fault] = field(default_factory=Counter)
     _incidents: list[tuple[float, Fault]] = field(default_factory=list)  # epoch seconds, fault
     _workers: list[Worker] = field(default_factory=list)
@@ -141,15 +144,17 @@ class Chaos:
         worker, broker = random.choice(self._workers), self.fleet.broker
         match fault:
             case Fault.KILL_WORKER:
-                os.killpg(worker.program.pid, signal.SIGKILL)
-                self._killed_at[worker.name] = time.time()
-                worker.program.wait()
+                self._kill(worker)
             case Fault.KILL_PROCESS:
                 self._rejecting.add(worker.name)
                 with suppress(psutil.NoSuchProcess, IndexError):
                     random.choice(worker.program.children()).send_signal(signal.SIGKILL)
             case Fault.STOP_WORKER:
-                worker.program.stop()
+                try:
+                    worker.program.stop()
+                except TimeoutExpired:  # stock ones hang now and then; whoever runs them kills them
+                    self.hung += 1
+                    self._kill(worker)
             case Fault.FREEZE_WORKER:
                 os.killpg(worker.program.pid, signal.SIGSTOP)
                 time.sleep(STOPPED_SECONDS)
@@ -160,6 +165,11 @@ class Chaos:
                 broker.put_raw(self.fleet.fleet.tier(self.tier).queue, UNREADABLE)
             case _:
                 self._break_broker(fault, seconds)
+
+    def _kill(self, worker: Worker) -> None:
+        os.killpg(worker.program.pid, signal.SIGKILL)
+        self._killed_at[worker.name] = time.time()
+        worker.program.wait()
 
     def _break_broker(self, fault: Fault, seconds: float) -> None:
         broker = self.fleet.broker
@@ -228,6 +238,7 @@ class Chaos:
             incidents=tuple((at - began_at, fault.value) for at, fault in self._incidents),
             longest_seconds=tuple(longest.items()),
             workers_started=self.workers_started,
+            hung=self.hung,
             accepted=len(accepted),
             refused=self.refused,
             longest_publish_seconds=round(self.longest_publish_seconds, 3),

@@ -9,9 +9,14 @@ import json
 import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import psutil
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from testcontainers.core.container import DockerContainer
 
 SESSION_LABEL = "deploytools.testing.session"
 START_DEADLINE_SECONDS = 90  # RabbitMQ on two busy cores
@@ -26,13 +31,26 @@ class SharedContainer:
     port: int
 
     @classmethod
-    def start(cls, image: str, *, port: int, log_when_ready: str, session: str, folder: Path) -> "SharedContainer":
-        """Start an image unless another process of the session has; wait until it is ready."""
-        record = folder / f"{image.replace('/', '-')}.json"
+    def start(
+        cls,
+        image: str,
+        *,
+        port: int,
+        log_when_ready: str,
+        session: str,
+        folder: Path,
+        prepare: "Callable[[DockerContainer], object]" = lambda _: None,
+        name: str | None = None,
+    ) -> "SharedContainer":
+        """Start an image unless another process of the session has; wait until it is ready.
+
+        `prepare` may change how it is started, and `name` is then what tells it from others of that image.
+        """
+        record = folder / f"{(name or image).replace('/', '-')}.json"
         with record.with_suffix(".lock").open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             if not record.exists():
-                container = _start(image, port=port, log_when_ready=log_when_ready, session=session)
+                container = _start(image, port=port, log_when_ready=log_when_ready, session=session, prepare=prepare)
                 record.write_text(json.dumps(asdict(container)))
         return cls(**json.loads(record.read_text()))
 
@@ -66,7 +84,9 @@ def remove_containers(session: str) -> None:
             container.remove(force=True, v=True)
 
 
-def _start(image: str, *, port: int, log_when_ready: str, session: str) -> SharedContainer:
+def _start(
+    image: str, *, port: int, log_when_ready: str, session: str, prepare: "Callable[[DockerContainer], object]"
+) -> SharedContainer:
     from testcontainers.core.config import testcontainers_config
     from testcontainers.core.container import DockerContainer
     from testcontainers.core.wait_strategies import LogMessageWaitStrategy
@@ -75,6 +95,7 @@ def _start(image: str, *, port: int, log_when_ready: str, session: str) -> Share
     testcontainers_config.ryuk_disabled = True
     ready = LogMessageWaitStrategy(log_when_ready).with_startup_timeout(START_DEADLINE_SECONDS)
     container = DockerContainer(image, labels={SESSION_LABEL: session}).with_exposed_ports(port).waiting_for(ready)
+    prepare(container)
     container.start()
     return SharedContainer(
         id=container.get_wrapped_container().id,

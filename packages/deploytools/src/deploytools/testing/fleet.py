@@ -5,7 +5,7 @@ import subprocess
 import time
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 from uuid import uuid4
 
@@ -77,6 +77,7 @@ class FleetUnderTest:
 
     def __post_init__(self) -> None:
         self.fleet = find_project({}, self.project.root).fleet()
+        self.broker.admit(self.fleet)
         self.app = self._publisher()
         self.ledger = Ledger(self.project.logs.parent / "ledger.jsonl")
 
@@ -97,6 +98,13 @@ class FleetUnderTest:
         """Start a worker of a tier without waiting for it."""
         tier, node = self.fleet.tier(tier_name), self._next_node()
         return self._run(worker_command(self.fleet, tier, log_level="info", node=node), options, env)
+
+    def start_by_hand(self, tier_name: str, *options: str) -> Worker:
+        """Start a worker as somebody might without the fleet's bounds, with any pool; wait until it is ready."""
+        tier, node = self.fleet.tier(tier_name), self._next_node()
+        command = worker_command(self.fleet, tier, log_level="info", node=node)
+        argv = tuple(word for word in command.argv if not word.startswith(("--autoscale", "--concurrency")))
+        return self._run(replace(command, argv=argv), options, {}).wait_until_ready()
 
     def start_all(self) -> dict[str, Worker]:
         """Start a worker of each tier; wait until all are ready."""

@@ -7,11 +7,13 @@ from celery.app.task import Task
 
 from deploytools.broker.address import is_hardened, parse_address
 from deploytools.broker.choice import broker_address
+from deploytools.broker.credentials import connection_settings
 from deploytools.fleet import Fleet
 from deploytools.settings import current_project, current_settings
 from deploytools.transport.transport import use_hardened
 from deploytools.worker import clock, memory, probe, synthetic  # noqa: F401 — importing registers its task
 from deploytools.worker.autoscaler import StartAtConcurrency
+from deploytools.worker.pools import RefuseGreenlets
 from deploytools.worker.rejection import DeadLetterQueues
 from deploytools.worker.settings import fleet_settings
 
@@ -29,8 +31,9 @@ def install(app: Celery, fleet: Fleet | None = None) -> Celery:
     cast(Any, app).fleet = fleet  # where the worker's autoscaler finds its tier
     address = parse_address(app.conf.broker_url)
     app.conf.update(fleet_settings(fleet, address))
+    app.conf.update(connection_settings(address, current_settings()))
     use_hardened(is_hardened(fleet, address))
-    app.steps["worker"].add(StartAtConcurrency)
+    app.steps["worker"] |= {RefuseGreenlets, StartAtConcurrency}
     app.steps["consumer"].add(DeadLetterQueues)
     Task.Request = "deploytools.worker.rejection:Request"  # of every task, whatever class it is based on
     clock.connect()

@@ -1,0 +1,33 @@
+"""The least a fleet needs of a Redis server, as the rules of an access control list. Pure."""
+
+from deploytools.fleet import Fleet
+
+# What is sent, and by whom: kombu's channel and ours (a script is refused what its user may not call), the pidbox that
+# `inspect` and `control` speak through, beat, and the readers of depth, age and dead letters.
+COMMANDS = (
+    *("ping", "time", "select", "client|setinfo", "client|id", "info"),
+    *("multi", "exec", "discard", "watch", "unwatch", "eval", "evalsha", "script|load", "script|exists"),
+    *("get", "set", "del", "lpush", "rpush", "rpop", "llen", "lrange", "lindex", "lrem", "brpop", "blpop", "blmove"),
+    *("hget", "hset", "hsetnx", "hdel", "hexists", "hlen", "hmget"),
+    *("zadd", "zrem", "zscore", "zrange", "zrangebyscore", "zrevrangebyscore"),
+    *("sadd", "srem", "smembers", "publish", "psubscribe", "punsubscribe"),
+)
+# Beside its queues: kombu's bindings and unacknowledged messages, answers to `inspect`, what beat and load runs keep.
+KEYS = ("_kombu.binding*", "unacked*", "*.celery.pidbox", "deploytools.*")
+# Kombu's broadcast exchanges: the pidbox, and events.
+CHANNELS = ("celery.pidbox", "celeryev")
+
+
+def acl_rules(fleet: Fleet, *, database: int = 0) -> tuple[str, ...]:
+    """Return what follows `ACL SETUSER name >password`: nothing is allowed but this.
+
+    Kombu subscribes to patterns, and Redis wants those to be in the list word for word: hence the database's number.
+    """
+    queues = [f"~{queue.name}{suffix}" for queue in fleet.queues() for suffix in ("", ".stage", ".dead")]
+    return (
+        *("resetkeys", "resetchannels", "nocommands"),
+        *queues,
+        *(f"~{key}" for key in KEYS),
+        *(f"&/{database}.{channel}" for channel in CHANNELS),
+        *(f"+{command}" for command in COMMANDS),
+    )

@@ -1,0 +1,45 @@
+"""Pools other than processes, which nobody declares in a fleet but may start by hand: they lose nothing either."""
+
+import sys
+
+import pytest
+
+from deploytools.testing.fleet import FleetUnderTest
+from deploytools.worker.synthetic import SERVE
+
+
+@pytest.mark.only_on("redis")
+@pytest.mark.parametrize("pool", ["threads", "solo"])
+def test_a_pool_without_processes_runs_a_sustained_load_to_its_end(shop_fleet: FleetUnderTest, pool: str) -> None:
+    worker = shop_fleet.start_by_hand("counter", f"--pool={pool}", "--concurrency=4")
+    for _ in range(300):
+        shop_fleet.send(SERVE, 0.005, queue="counter")
+    shop_fleet.reconnect(worker)
+    for _ in range(300):
+        shop_fleet.send(SERVE, 0.005, queue="counter")
+
+    shop_fleet.expect_nothing_lost()
+    assert worker.program.stop() == 0
+    assert shop_fleet.depth("counter") == 0
+
+
+@pytest.mark.only_on("redis")
+def test_what_threads_held_when_they_were_killed_comes_back(shop_fleet: FleetUnderTest) -> None:
+    worker = shop_fleet.start_by_hand("counter", "--pool=threads", "--concurrency=4")
+    shop_fleet.occupy("counter", 4, 1.0)
+    shop_fleet.expect_busy(worker, 4)
+    worker.program.kill_all()
+
+    shop_fleet.start("counter")
+
+    shop_fleet.expect_nothing_lost()
+
+
+@pytest.mark.only_on("embedded")
+def test_greenlets_are_refused_with_one_line(shop_fleet: FleetUnderTest) -> None:
+    argv = [sys.executable, "-m", "deploytools.celery", "-A", "shop:app", "worker", "--queues=counter", "--pool=gevent"]
+
+    refused = shop_fleet.project.run(*argv, CELERY_BROKER_URL=shop_fleet.broker.url)
+
+    assert refused.returncode
+    assert "use --pool=threads" in refused.stderr
