@@ -2,11 +2,12 @@
 
 import shutil
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
-from deploytools.testing.brokers import Broker
+from deploytools.testing.brokers import Broker, EmbeddedRedisBroker, ProxiedRedisBroker
 from deploytools.testing.chaos import Outcome
 from deploytools.testing.chaos_report import write_chaos_report
 from deploytools.testing.fleet import FleetUnderTest
@@ -53,6 +54,17 @@ def shop_fleet(tmp_path: Path, broker: Broker, pytestconfig: pytest.Config) -> I
     transport = pytestconfig.getoption("--transport", "hardened")
     path.write_text(path.read_text().replace("lease_seconds", f'transport = "{transport}"\nlease_seconds'))
     with project_in(root, tmp_path) as shop, FleetUnderTest(project=shop, broker=broker) as fleet:
+        yield fleet
+
+
+@pytest.fixture
+def far_fleet(shop_fleet: FleetUnderTest) -> Iterator[FleetUnderTest]:
+    """Return the shop's fleet with a network between it and its embedded broker."""
+    assert isinstance(shop_fleet.broker, EmbeddedRedisBroker)
+    with (
+        closing(ProxiedRedisBroker(shop_fleet.broker)) as broker,
+        FleetUnderTest(project=shop_fleet.project, broker=broker) as fleet,
+    ):
         yield fleet
 
 

@@ -17,10 +17,12 @@ SETTLE_SECONDS = 40.0  # kombu waits for up to 30 s before it tries again
         pytest.param(Fault.KILL_BROKER, 20, 1.0, id="killed-and-restarted"),
         pytest.param(Fault.PAUSE_BROKER, 1, 30.0, id="hangs"),
         pytest.param(Fault.FILL_BROKER, 1, 20.0, id="out-of-memory"),
+        pytest.param(Fault.CUT_NETWORK, 1, 30.0, id="unreachable"),
+        pytest.param(Fault.SLOW_NETWORK, 1, 30.0, id="slow"),
     ],
 )
 def test_workers_come_back_by_themselves(
-    shop_fleet: FleetUnderTest,
+    far_fleet: FleetUnderTest,
     kills: int,
     seed: int,
     report: Callable[[Outcome], None],
@@ -31,7 +33,7 @@ def test_workers_come_back_by_themselves(
     share = min(1.0, kills / 300)
     times = max(1, round(per_300_kills * share))
 
-    outcome = Chaos(fleet=shop_fleet, tier="counter", seed=seed).endure(
+    outcome = Chaos(fleet=far_fleet, tier="counter", seed=seed).endure(
         [fault] * times,
         settle_seconds=SETTLE_SECONDS,
         fault_seconds=seconds if per_300_kills > 1 else max(6.0, seconds * share),

@@ -36,8 +36,14 @@ def main() -> int:
     from celery.bin.celery import main as celery_main
 
     importlib.metadata.entry_points = _entry_points
+    from celery.exceptions import ImproperlyConfigured
+
     sys.argv[0] = "celery"
-    return celery_main()
+    try:
+        return celery_main()
+    except ImproperlyConfigured as error:
+        print(f"celery: {error}", file=sys.stderr)
+        return 2
 
 
 if __name__ == "__main__":

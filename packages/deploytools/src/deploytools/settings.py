@@ -25,6 +25,7 @@ class Settings:
     autoscale_max: int | None = None
     max_tasks_per_child: int | None = None
     log_level: str = "info"
+    signing_key_file: Path | None = None
     beat_schedule: Path | None = None
     flower_auth: str | None = None
     probe_queue: str | None = None
@@ -66,6 +67,7 @@ def read_settings(environ: Mapping[str, str]) -> Settings:
     return Settings(
         broker_url=environ.get("CELERY_BROKER_URL") or None,
         broker_password_file=_path(environ, "CELERY_BROKER_PASSWORD_FILE"),
+        signing_key_file=_path(environ, "CELERY_SIGNING_KEY_FILE"),
         concurrency=_positive(environ, "CELERY_CONCURRENCY"),
         autoscale_min=_positive(environ, "CELERY_AUTOSCALE_MIN"),
         autoscale_max=_positive(environ, "CELERY_AUTOSCALE_MAX"),

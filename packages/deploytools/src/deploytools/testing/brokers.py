@@ -19,6 +19,7 @@ from deploytools.broker.embedded import EmbeddedBroker
 from deploytools.fleet import Fleet
 from deploytools.testing.certificates import make_certificates
 from deploytools.testing.containers import SharedContainer
+from deploytools.testing.proxy import Proxy
 
 EMBEDDED = "embedded"
 # An image name with this behind it: with TLS, and a user of the least rights that work.
@@ -118,6 +119,32 @@ class EmbeddedRedisBroker(RedisBroker):
             time.sleep(seconds)
         finally:
             self._client.config_set("maxmemory", "0")
+
+
+class ProxiedRedisBroker(EmbeddedRedisBroker):
+    """An embedded server behind a network that may be broken."""
+
+    def __init__(self, behind: EmbeddedRedisBroker) -> None:
+        super().__init__(behind.kind, behind._embedded)
+        self._proxy = Proxy(behind._embedded.socket_path)
+        self.url = f"redis://127.0.0.1:{self._proxy.port}/0"
+
+    def cut(self, seconds: float) -> None:
+        """Let no byte through for so long."""
+        self._proxy.cut()
+        time.sleep(seconds)
+        self._proxy.heal()
+
+    def slow_down(self, seconds: float) -> None:
+        """Hold back everything by a tenth of a second, for so long."""
+        self._proxy.slow_down(0.1)
+        time.sleep(seconds)
+        self._proxy.heal()
+
+    def close(self) -> None:
+        """End the network, and this connection."""
+        self._proxy.close()
+        super().close()
 
 
 class SecureRedisBroker(RedisBroker):

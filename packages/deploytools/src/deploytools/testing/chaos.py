@@ -20,7 +20,7 @@ from threading import Event, Thread
 import psutil
 
 from deploytools.load.histogram import histogram, quantile_seconds
-from deploytools.testing.brokers import EmbeddedRedisBroker
+from deploytools.testing.brokers import EmbeddedRedisBroker, ProxiedRedisBroker
 from deploytools.testing.fleet import FleetUnderTest, Worker
 from deploytools.testing.waiting import StillWaitingError
 from deploytools.worker.synthetic import SERVE
@@ -39,12 +39,15 @@ class Fault(StrEnum):
     KILL_WORKER = "SIGKILL of a worker and its processes"
     KILL_PROCESS = "SIGKILL of one pool process"
     STOP_WORKER = "SIGTERM of a worker"
+    STOP_ALL = "three SIGTERMs of every worker"
     FREEZE_WORKER = "SIGSTOP of a worker for two seconds"
     DROP_CONNECTIONS = "every connection to the broker closed"
     POISON = "a message of each unreadable kind"
     KILL_BROKER = "SIGKILL of the broker, which is back after a second"
     PAUSE_BROKER = "a broker that hangs"
     FILL_BROKER = "a broker over its memory limit"
+    CUT_NETWORK = "no byte passes between fleet and broker"
+    SLOW_NETWORK = "every byte between fleet and broker takes a tenth of a second"
 
 
 # Kills are what loses messages; the others must not make it worse. Faults of the broker are asked for by name.
@@ -52,6 +55,7 @@ WEIGHTS = {
     Fault.KILL_WORKER: 6,
     Fault.KILL_PROCESS: 2,
     Fault.STOP_WORKER: 1,
+    Fault.STOP_ALL: 1,
     Fault.FREEZE_WORKER: 1,
     Fault.DROP_CONNECTIONS: 1,
     Fault.POISON: 1,
@@ -146,19 +150,11 @@ class Chaos:
             case Fault.KILL_WORKER:
                 self._kill(worker)
             case Fault.KILL_PROCESS:
-                self._rejecting.add(worker.name)
-                with suppress(psutil.NoSuchProcess, IndexError):
-                    random.choice(worker.program.children()).send_signal(signal.SIGKILL)
-            case Fault.STOP_WORKER:
-                try:
-                    worker.program.stop()
-                except TimeoutExpired:  # stock ones hang now and then; whoever runs them kills them
-                    self.hung += 1
-                    self._kill(worker)
+                self._kill_process(worker, random)
+            case Fault.STOP_WORKER | Fault.STOP_ALL:
+                self._stop([worker] if fault is Fault.STOP_WORKER else self._workers * 3)
             case Fault.FREEZE_WORKER:
-                os.killpg(worker.program.pid, signal.SIGSTOP)
-                time.sleep(STOPPED_SECONDS)
-                os.killpg(worker.program.pid, signal.SIGCONT)
+                self._freeze(worker)
             case Fault.DROP_CONNECTIONS:
                 broker.drop_connections()
             case Fault.POISON:
@@ -171,8 +167,31 @@ class Chaos:
         self._killed_at[worker.name] = time.time()
         worker.program.wait()
 
+    def _freeze(self, worker: Worker) -> None:
+        os.killpg(worker.program.pid, signal.SIGSTOP)
+        time.sleep(STOPPED_SECONDS)
+        os.killpg(worker.program.pid, signal.SIGCONT)
+
+    def _kill_process(self, worker: Worker, random: Random) -> None:
+        self._rejecting.add(worker.name)
+        with suppress(psutil.NoSuchProcess, IndexError):
+            random.choice(worker.program.children()).send_signal(signal.SIGKILL)
+
+    def _stop(self, workers: list[Worker]) -> None:
+        for worker in workers:
+            worker.program.signal(signal.SIGTERM)
+        for worker in workers:
+            try:
+                worker.program.wait()
+            except TimeoutExpired:  # stock ones hang now and then; whoever runs them kills them
+                self.hung += 1
+                self._kill(worker)
+
     def _break_broker(self, fault: Fault, seconds: float) -> None:
         broker = self.fleet.broker
+        if isinstance(broker, ProxiedRedisBroker) and fault in {Fault.CUT_NETWORK, Fault.SLOW_NETWORK}:
+            (broker.cut if fault is Fault.CUT_NETWORK else broker.slow_down)(seconds)
+            return
         if not isinstance(broker, EmbeddedRedisBroker):
             raise TypeError(f"{fault}: {broker.kind} is shared with other tests: use --broker embedded")
         {

@@ -16,6 +16,7 @@ from deploytools.worker.autoscaler import StartAtConcurrency
 from deploytools.worker.pools import RefuseGreenlets
 from deploytools.worker.rejection import DeadLetterQueues
 from deploytools.worker.settings import fleet_settings
+from deploytools.worker.signing import read_signing
 
 
 def install(app: Celery, fleet: Fleet | None = None) -> Celery:
@@ -39,4 +40,7 @@ def install(app: Celery, fleet: Fleet | None = None) -> Celery:
     clock.connect()
     memory.connect()
     probe.connect()
+    cast(Any, app).signing = signing = read_signing(current_settings().signing_key_file)
+    if signing:
+        signing.connect()
     return app

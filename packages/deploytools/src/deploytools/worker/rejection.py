@@ -14,6 +14,7 @@ from celery.worker import consumer, request
 from celery.worker.consumer.connection import Connection
 
 from deploytools.transport.dead import Reason
+from deploytools.worker.signing import Signing
 
 logger = logging.getLogger(__name__)
 
@@ -57,6 +58,9 @@ class Request(request.Request):
             msgspec.convert(self.request_dict, Headers)
         except msgspec.ValidationError as error:
             raise InvalidTaskError(str(error)) from None
+        self._signing: Signing | None = getattr(self.app, "signing", None)
+        if self._signing:
+            self._signing.check(self.message)
 
     def on_failure(self, exc_info: Any, *args: Any, **kwargs: Any) -> Any:
         """Handle a failure; Celery raises a retry as one too."""
@@ -68,6 +72,8 @@ class Request(request.Request):
     def acknowledge(self) -> None:
         """Acknowledge, or reject what has failed for good."""
         if self._exhausted is None or self.acknowledged:
+            if self._signing and not self.acknowledged:
+                self._signing.note(self.message)
             super().acknowledge()
         else:
             note_reason(self.message, Reason.EXHAUSTED, repr(self._exhausted))
