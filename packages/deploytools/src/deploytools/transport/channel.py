@@ -58,6 +58,7 @@ class Channel(redis.Channel):
         self._keeper: LeaseKeeper | None = None
         self._expected: list[str] = []  # replies that are to come on the BRPOP connection
         self._asked: list[str] = []  # the queues of the take that is out
+        self._acking: list[str] = []  # the tags it acknowledges
         self._nothing_waits = False
         self._routes: dict[tuple[str, str], tuple[list[str], float]] = {}
         super().__init__(*args, **kwargs)
@@ -164,7 +165,7 @@ class Channel(redis.Channel):
         connection.send_packed_command(connection.pack_commands(commands))
 
     def _acks(self) -> list[tuple[Any, ...]]:
-        tags = self.qos.pop_acks()
+        tags = self._acking = self.qos.pop_acks()
         return [("EVAL", ACK, 2, *map(self.prefixed, self.qos.keys), *tags)] if tags else []
 
     def _wait(self, places: list[tuple[str, str]], timeout: float | None) -> list[tuple[Any, ...]]:
@@ -212,6 +213,7 @@ class Channel(redis.Channel):
         except self.connection_errors:
             self.client.connection.disconnect()
             raise
+        self.qos.confirm(self._acking)
         self._nothing_waits = not taken
         if not taken:
             raise Empty

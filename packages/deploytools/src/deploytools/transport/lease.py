@@ -21,7 +21,7 @@ OVERDUE_PER_SWEEP = 200
 
 
 class LeaseKeeper(threading.Thread):
-    """Renews each third of a lease, sweeps each tenth; ends when its channel is closed and holds nothing."""
+    """Renews each third of a lease, sweeps each tenth; ends when its channel is closed and owes nothing."""
 
     def __init__(self, channel: Any) -> None:
         super().__init__(name="deploytools-leases", daemon=True)
@@ -35,12 +35,14 @@ class LeaseKeeper(threading.Thread):
         renewed = swept = 0.0
         while not sleep.wait(tick):
             channel = self._channel()
-            if channel is None or (channel.closed and not channel.qos._delivered):
+            if channel is None or (channel.closed and not channel.qos._delivered and not channel.qos.unconfirmed):
                 if channel is not None:
                     channel._disconnect_pools()  # opened again for late acknowledgements
                 return
             renewed, swept = renewed + tick, swept + tick
             try:
+                if channel.closed:
+                    channel.qos.flush()
                 if renewed >= self._lease_seconds / 3:
                     renewed = 0.0
                     renew(channel)

@@ -25,6 +25,7 @@ class QoS(redis.QoS):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.acks: deque[str] = deque()  # to go out with the next take
+        self.unconfirmed: set[str] = set()  # acks that are out: repeated if their connection is lost, which is harmless
         self.reasons: dict[str, tuple[Reason, str]] = {}  # tag → why it is about to be rejected; see worker.rejection
 
     def append(self, message: Any, delivery_tag: str) -> None:
@@ -63,14 +64,22 @@ class QoS(redis.QoS):
         virtual.QoS.ack(self, delivery_tag)
 
     def flush(self) -> None:
-        """Acknowledge what is collected."""
-        tags = self.pop_acks()
+        """Acknowledge what is collected, and again what was lost on its way."""
+        self.pop_acks()
+        tags = list(self.unconfirmed)
         if tags:
             self.channel.evaluate(ACK, self.keys, tags)
+            self.confirm(tags)
 
     def pop_acks(self) -> list[str]:
-        """Take the collected acks out; other threads may add to them meanwhile."""
-        return [self.acks.popleft() for _ in range(len(self.acks))]
+        """Take the collected acks out, until they are confirmed; other threads may add to them meanwhile."""
+        tags = [self.acks.popleft() for _ in range(len(self.acks))]
+        self.unconfirmed.update(tags)
+        return tags
+
+    def confirm(self, tags: list[str]) -> None:
+        """Forget acks that Redis has answered."""
+        self.unconfirmed.difference_update(tags)
 
     @property
     def keys(self) -> list[str]:
