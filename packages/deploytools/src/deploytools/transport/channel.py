@@ -106,7 +106,7 @@ class Channel(redis.Channel):
                 self.qos.give_back(self._read_replies()[0], counted=False, front=True)
             self._in_poll = None
         super().close()
-        if not self.qos._delivered:
+        if not self.qos.is_owing:
             self._disconnect_pools()
 
     def _create_client(self, asynchronous: bool = False) -> Any:

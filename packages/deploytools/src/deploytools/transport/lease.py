@@ -35,7 +35,7 @@ class LeaseKeeper(threading.Thread):
         renewed = swept = 0.0
         while not sleep.wait(tick):
             channel = self._channel()
-            if channel is None or (channel.closed and not channel.qos._delivered and not channel.qos.unconfirmed):
+            if channel is None or (channel.closed and not channel.qos.is_owing):
                 if channel is not None:
                     channel._disconnect_pools()  # opened again for late acknowledgements
                 return

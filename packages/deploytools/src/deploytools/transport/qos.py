@@ -77,6 +77,11 @@ class QoS(redis.QoS):
         self.unconfirmed.update(tags)
         return tags
 
+    @property
+    def is_owing(self) -> bool:
+        """Say whether anything is still to be acknowledged."""
+        return bool(self._delivered or self.acks or self.unconfirmed)
+
     def confirm(self, tags: list[str]) -> None:
         """Forget acks that Redis has answered."""
         self.unconfirmed.difference_update(tags)
