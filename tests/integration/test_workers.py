@@ -40,7 +40,7 @@ def test_a_worker_for_development_takes_every_queue_and_reloads_changed_code(sho
 
     worker.wait_for_log("quicker done")
     worker.wait_for_log("slept 0")
-    worker.signal(signal.SIGINT)
+    worker.interrupt()
     worker.wait()
 
 

@@ -4,6 +4,8 @@ Queues, routes, delivery guarantees and transport timeouts are the fleet's: they
 by `deploytools.worker.install`.
 """
 
+from celery.schedules import crontab
+
 from app.settings import project, settings
 from deploytools.broker.choice import broker_address
 from deploytools.settings import current_settings
@@ -26,11 +28,15 @@ enable_utc = True
 worker_hijack_root_logger = True
 worker_redirect_stdouts_level = "INFO"
 
+
+def _every(task: str, seconds: float) -> dict[str, object]:
+    # A run that waited for longer than until the next one is due is not worth running.
+    return {"task": task, "schedule": seconds, "options": {"expires": seconds}}
+
+
 beat_schedule = {
-    "expire-staged-uploads": {
-        "task": "app.tasks.cleanup.expire",
-        "schedule": settings().cleanup_every_seconds,
-        # A run that waited for longer than the next one is due is not worth running.
-        "options": {"expires": settings().cleanup_every_seconds},
-    },
+    "expire-what-outlived-its-use": _every("app.tasks.cleanup.expire", settings().cleanup_every_seconds),
+    "ship-traces": _every("app.tasks.langfuse.ship", settings().ship_every_seconds),
+    "compute-the-leaderboard": _every("app.tasks.leaderboard.compute", settings().rate_every_seconds),
+    "export-yesterday": {"task": "app.tasks.dataset.export", "schedule": crontab(hour="0", minute="10")},
 }

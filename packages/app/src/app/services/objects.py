@@ -45,20 +45,20 @@ class ObjectStore:
     def put(self, data: bytes) -> str:
         """Store bytes; return their name. Storing the same bytes again changes nothing."""
         name = content_name(data)
-        if not self.files.exists(self._path(name)):
-            self._write(data, self._path(name))
+        if not self.files.exists(self.path(name)):
+            self._write(data, self.path(name))
         return name
 
     def get(self, name: str) -> bytes:
         """Return an object's bytes, checked against its name; raise ObjectMissingError or ObjectDamagedError."""
-        data = self._read(self._path(name), name)
+        data = self._read(self.path(name), name)
         if content_name(data) != name:
             raise ObjectDamagedError(f"object {name}: its bytes do not match its name: restore it from a backup")
         return data
 
     def delete(self, name: str) -> None:
         """Remove an object; one that is gone already is no error."""
-        self._remove(self._path(name))
+        self._remove(self.path(name))
 
     def stage(self, data: bytes) -> str:
         """Keep an upload until a task stores it; return its name."""
@@ -86,7 +86,8 @@ class ObjectStore:
                 modified_at=modified if isinstance(modified, float) else modified.timestamp(),
             )
 
-    def _path(self, name: str) -> str:
+    def path(self, name: str) -> str:
+        """Return where an object is, if it is."""
         return posixpath.join(self.root, "objects", name[:2], name)
 
     def _staged(self, name: str) -> str:

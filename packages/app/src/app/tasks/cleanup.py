@@ -1,11 +1,17 @@
 """Things that outlived their use (tier low)."""
 
 import time
+from datetime import date, timedelta
 
 from celery import shared_task
 from pydantic import BaseModel, Field
+from sqlalchemy import delete, select
 
+from app.core.task import ServiceTask
+from app.services.database import transaction
+from app.services.exports import exports
 from app.services.objects import objects
+from app.services.tables import Document, Embedding, Staged, now
 from app.settings import settings
 
 
@@ -17,20 +23,48 @@ class ExpireRequest(BaseModel):
 
 
 class Expired(BaseModel):
-    """Names of the uploads that were too old."""
+    """What outlived its use: names of uploads, days of exports, documents that are gone but have a vector."""
 
     uploads: list[str]
+    exports: list[str]
+    orphans: list[str]
 
 
-@shared_task(name="app.tasks.cleanup.expire", pydantic=True)
+@shared_task(name="app.tasks.cleanup.expire", base=ServiceTask, pydantic=True)
 def expire(request: ExpireRequest | None = None) -> Expired:
-    """Remove uploads that nobody stored in time. Two runs at once do no harm."""
+    """Remove what nobody will use: uploads not stored in time, old exports, rows that lost theirs.
+
+    Two runs at once do no harm.
+    """
     request = request or ExpireRequest()
-    age_seconds = settings().staged_seconds if request.older_than_seconds is None else request.older_than_seconds
-    store = objects()
-    limit = time.time() - age_seconds
-    too_old = [upload.name for upload in store.uploads() if upload.modified_at < limit]
+    found = Expired(uploads=_old_uploads(request), exports=_old_exports(), orphans=_orphans())
     if not request.dry_run:
-        for name in too_old:
-            store.unstage(name)
-    return Expired(uploads=too_old)
+        _remove(found)
+    return found
+
+
+def _old_uploads(request: ExpireRequest) -> list[str]:
+    age_seconds = settings().staged_seconds if request.older_than_seconds is None else request.older_than_seconds
+    limit = time.time() - age_seconds
+    return [upload.name for upload in objects().uploads() if upload.modified_at < limit]
+
+
+def _old_exports() -> list[str]:
+    limit = now().date() - timedelta(days=settings().exports_days)
+    return [day.isoformat() for day in exports().days() if day < limit]
+
+
+def _orphans() -> list[str]:
+    with transaction() as session:
+        wanted = select(Embedding.document_id).where(Embedding.document_id.not_in(select(Document.id)))
+        return sorted(set(session.scalars(wanted)))
+
+
+def _remove(found: Expired) -> None:
+    for upload in found.uploads:
+        objects().unstage(upload)
+    for day in found.exports:
+        exports().delete(date.fromisoformat(day))
+    with transaction() as session:
+        session.execute(delete(Staged).where(Staged.upload.in_(found.uploads)))
+        session.execute(delete(Embedding).where(Embedding.document_id.in_(found.orphans)))

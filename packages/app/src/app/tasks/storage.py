@@ -1,16 +1,23 @@
 """Objects named by their content (tier medium)."""
 
 from celery import shared_task
-from pydantic import BaseModel, Field
+from pydantic import BaseModel
 
 from app.services.objects import content_name, objects
+from app.tasks.names import ObjectName, UploadName
 
 
 class PutRequest(BaseModel):
     """A staged upload, and the SHA-256 its sender claims for it, if any."""
 
-    upload: str = Field(pattern=r"^[0-9a-f]{32}$")
-    sha256: str | None = Field(default=None, pattern=r"^[0-9a-f]{64}$")
+    upload: UploadName
+    sha256: ObjectName | None = None
+
+
+class ObjectRequest(BaseModel):
+    """An object."""
+
+    name: ObjectName
 
 
 class Stored(BaseModel):
@@ -38,3 +45,15 @@ def put(request: PutRequest) -> Stored:
             f"upload {request.upload}: announced as {request.sha256}, received as {name}: send it again"
         )
     return Stored(name=store.put(data), size_bytes=len(data))
+
+
+@shared_task(name="app.tasks.storage.get", pydantic=True)
+def get(request: ObjectRequest) -> Stored:
+    """Read an object and check its bytes against its name; one that is missing or damaged is an error."""
+    return Stored(name=request.name, size_bytes=len(objects().get(request.name)))
+
+
+@shared_task(name="app.tasks.storage.delete", pydantic=True)
+def delete(request: ObjectRequest) -> None:
+    """Remove an object; one that is gone already is no error."""
+    objects().delete(request.name)

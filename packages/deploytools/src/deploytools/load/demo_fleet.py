@@ -15,7 +15,7 @@ from deploytools.fleet import Fleet
 from deploytools.load.demo import Demo, DemoResult
 from deploytools.load.demo_report import progress
 from deploytools.load.samples import Account
-from deploytools.load.workload import Source, load_source
+from deploytools.load.workload import Shown, Source, load_source
 from deploytools.project import Project
 from deploytools.services import Service, beat_service, worker_services
 from deploytools.settings import current_project, current_settings, use_environment
@@ -24,8 +24,11 @@ from deploytools.supervisor import Supervisor
 PROBE_QUEUE = "deploytools.demo.probe"
 
 
-def run_demo(*, seconds: float) -> DemoResult:
-    """Start a fleet below `.deploytools/demo`, offer load, stop it. What it wrote stays until the next demo."""
+def run_demo(*, seconds: float) -> tuple[DemoResult, list[Shown]]:
+    """Start a fleet below `.deploytools/demo`, offer load, stop it; return how it went and what the tasks made.
+
+    What they wrote stays until the next demo.
+    """
     project = current_project()
     fleet = project.fleet()
     state = project.state / "demo"
@@ -36,7 +39,8 @@ def run_demo(*, seconds: float) -> DemoResult:
     broker.start()
     try:
         source = _load_source(project, fleet)
-        return asyncio.run(_run(current_project(), fleet, source, broker, seconds))
+        result = asyncio.run(_run(current_project(), fleet, source, broker, seconds))
+        return result, list(source.show())
     finally:
         broker.stop()
 

@@ -1,6 +1,6 @@
 """Show a demo: a bar while it runs, a table of its tiers at the end."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 
 from rich.console import Console
@@ -9,6 +9,7 @@ from rich.table import Table
 
 from deploytools.load.demo import DemoResult
 from deploytools.load.samples import Account
+from deploytools.load.workload import Shown
 
 
 @contextmanager
@@ -48,6 +49,18 @@ def print_result(result: DemoResult) -> None:
     console.print(table)
     refused = f"   refused by the broker: {result.refused}" if result.refused else ""
     console.print(f"lost: {result.lost}   sent by beat: {result.sent_by_beat}{refused}")
+
+
+def print_shown(shown: Iterable[Shown]) -> None:
+    """Print what the tasks have made."""
+    console = Console()
+    for each in shown:
+        table = Table(title=each.title, title_justify="left")
+        for column in each.columns:
+            table.add_column(column, overflow="fold")
+        for row in each.rows:
+            table.add_row(*row)
+        console.print(table)
 
 
 def _milliseconds(seconds: float | None) -> str:

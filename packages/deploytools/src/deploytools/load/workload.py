@@ -1,6 +1,6 @@
 """What a project offers when it is asked for load: its own tasks, on real input."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from importlib import import_module
 from random import Random
@@ -38,15 +38,25 @@ def _tier(fleet: Fleet, offer: Offer) -> Tier | None:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Shown:
+    """A table of what tasks have made, for people to look at."""
+
+    title: str
+    columns: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Source:
     """Where a project's workload comes from.
 
     `prepare` makes the input the tasks need (it may store pictures, say) and returns the workload. `environment` is set
-    for the fleet that a demo starts.
+    for the fleet that a demo starts. `show` says, after a demo, what came of it.
     """
 
     prepare: Callable[[], Workload]
     environment: Mapping[str, str] = field(default_factory=dict)
+    show: Callable[[], Iterable[Shown]] = tuple
 
 
 def load_source(fleet: Fleet) -> Source:

@@ -58,6 +58,10 @@ class Running:
         """Send it, not its children, a signal."""
         self.process.send_signal(number)
 
+    def interrupt(self) -> None:
+        """Do what Ctrl-C in a terminal does: signal it and all its children."""
+        os.killpg(self.pid, signal.SIGINT)
+
     def wait(self, *, deadline_seconds: float = STOP_DEADLINE_SECONDS) -> int:
         """Wait for its end; return its exit code."""
         return self.process.wait(deadline_seconds)

@@ -1,0 +1,62 @@
+"""Limits that hold for the whole fleet, counted in Redis: how often an API may be called, and how often it may fail."""
+
+import os
+import random
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cache
+
+from limits import RateLimitItem, parse
+from limits.storage import Storage, storage_from_string
+from limits.strategies import MovingWindowRateLimiter
+from redis.exceptions import RedisError
+
+from app.services.errors import PostponedError, TransientError
+from app.settings import project, settings
+from deploytools.broker.choice import broker_address
+from deploytools.settings import current_settings
+
+
+@contextmanager
+def limited(api: str, *, rate: str, failures: str) -> Iterator[None]:
+    """Make one call of an API; raise PostponedError instead if it was called, or failed, too often.
+
+    `rate` and `failures` are what the `limits` library reads: "50 per second". Those who have to wait come back spread
+    over one window of time, not all at once.
+    """
+    limiter = MovingWindowRateLimiter(storage())
+    allowed, tolerated = parse(rate), parse(failures)
+    try:
+        if limiter.get_window_stats(tolerated, api, "failures").remaining == 0:
+            raise _postpone(limiter, tolerated, api, "failures", f"{api} failed {failures}")
+        if not limiter.hit(allowed, api, "calls"):
+            raise _postpone(limiter, allowed, api, "calls", f"{api} may be called {rate}")
+    except RedisError as error:
+        raise TransientError(f"limits of {api}: {error}") from error
+    try:
+        yield
+    except TransientError:
+        limiter.hit(tolerated, api, "failures")
+        raise
+
+
+@cache
+def storage() -> Storage:
+    """Return where calls are counted. Without a Redis there is no count that holds for the fleet: an error."""
+    chosen = settings().limits_url
+    url = chosen.get_secret_value() if chosen else broker_address(current_settings(), project()).url
+    if not url.startswith(("redis", "memory")):
+        raise TransientError("APP_LIMITS_URL is not set, and the broker is no Redis: set it to a Redis, redis://…")
+    found = storage_from_string(url.replace("redis+socket://", "redis+unix://"))
+    assert isinstance(found, Storage)  # noqa: S101 — the other kind is for asyncio, and has another scheme
+    return found
+
+
+def _postpone(limiter: MovingWindowRateLimiter, item: RateLimitItem, api: str, what: str, why: str) -> PostponedError:
+    free_at = limiter.get_window_stats(item, api, what).reset_time
+    spread_seconds = item.get_expiry() * random.random()  # noqa: S311 — no secret
+    return PostponedError(why, max(0.0, free_at - time.time()) + spread_seconds)
+
+
+os.register_at_fork(after_in_child=storage.cache_clear)
