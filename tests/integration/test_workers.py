@@ -1,6 +1,5 @@
 """Single workers: the launcher becomes Celery, names are unique, code reloads, the guide's one-liners work."""
 
-import signal
 import sys
 
 import psutil

@@ -12,6 +12,8 @@ import pytest
 from celery import Celery
 from PIL import Image
 
+from app.services.database import engine
+from app.services.exports import exports
 from app.services.objects import ObjectStore, objects
 from app.settings import settings
 
@@ -34,11 +36,16 @@ def _environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[No
         monkeypatch.delenv(name)
     monkeypatch.setenv("DEPLOYTOOLS_STATE", str(tmp_path / "state"))
     monkeypatch.setenv("APP_OBJECTS_URL", (tmp_path / "objects").as_uri())
-    settings.cache_clear()
-    objects.cache_clear()
+    _forget()
     yield
-    settings.cache_clear()
-    objects.cache_clear()
+    if engine.cache_info().currsize:
+        engine().dispose()
+    _forget()
+
+
+def _forget() -> None:
+    for cached in (settings, objects, exports, engine):
+        cached.cache_clear()
 
 
 @pytest.fixture

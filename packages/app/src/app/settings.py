@@ -54,6 +54,8 @@ class Settings(BaseSettings):
     speech_model: str = Field(
         default="stand-in-speech", description='a model of that API, or "pocketsphinx", which needs no service'
     )
+    tries: int = Field(default=6, gt=0, description="how often a task is run whose error may pass")
+    retry_seconds: float = Field(default=2, gt=0, description="longest delay before the second try; doubled each time")
     limits_url: SecretStr | None = Field(
         default=None, description="Redis that counts calls for the whole fleet: redis://…; none: the broker, if Redis"
     )

@@ -3,6 +3,7 @@
 import pytest
 from celery import Celery
 
+from app.core.celery_app import LIBRARIES, find_libraries
 from app.settings import project
 
 
@@ -34,5 +35,19 @@ def test_messages_are_json_and_nothing_else(celery_app: Celery) -> None:
 def test_everything_that_beat_sends_is_a_task_of_ours(celery_app: Celery) -> None:
     scheduled = {entry["task"] for entry in celery_app.conf.beat_schedule.values()}
 
-    assert scheduled == {"app.tasks.cleanup.expire"}
+    assert "app.tasks.cleanup.expire" in scheduled
     assert scheduled <= celery_app.tasks.keys()
+
+
+@pytest.mark.parametrize(
+    ("queues", "libraries"),
+    [
+        ({"high_priority"}, ["openai.resources"]),
+        ({"medium_priority"}, ["openai.resources", "pyarrow.parquet"]),
+        ({"low_priority"}, ["langfuse.api"]),
+        (set(), []),
+    ],
+)
+def test_a_worker_imports_what_its_tier_needs(celery_app: Celery, queues: set[str], libraries: list[str]) -> None:
+    assert find_libraries(project().fleet(), queues) == libraries
+    assert celery_app.tasks.keys() >= LIBRARIES.keys()

@@ -20,8 +20,14 @@ HOUR_SECONDS = 3600
 @pytest.fixture
 def expire(celery_app: Celery) -> Expire:
     """Return the task, called as a worker calls it."""
-    task: Expire = celery_app.tasks["app.tasks.cleanup.expire"].run
-    return task
+    task = celery_app.tasks["app.tasks.cleanup.expire"]
+
+    def run(*arguments: Any) -> Any:
+        result = task.run(*arguments)
+        assert (result.pop("exports"), result.pop("orphans")) == ([], [])
+        return result
+
+    return run
 
 
 @pytest.fixture

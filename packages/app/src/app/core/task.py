@@ -1,40 +1,38 @@
 """How tasks are tried again: transient errors with growing, random delays, limits without end, the rest not at all."""
 
+import random
 from typing import Any
 
 from celery import Task
 from celery.exceptions import Retry
 from celery.utils.log import get_task_logger
-from celery.utils.time import get_exponential_backoff_interval
 
 from app.services.errors import PostponedError, TransientError
+from app.settings import settings
 
 logger = get_task_logger(__name__)
 
-MOST_TRIES = 6
-FIRST_DELAY_SECONDS = 2
 LONGEST_DELAY_SECONDS = 60
 
 
 class ServiceTask(Task[..., Any]):
     """A task that talks to something that may be away, slow, or limited. While it waits, it holds no process."""
 
-    max_retries = MOST_TRIES - 1
-
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Run; on a transient error send it again, to be run later, or after the last try let the error stand."""
         try:
             return super().__call__(*args, **kwargs)
         except TransientError as error:
-            raise self.retry(exc=error, countdown=self._delay_seconds(error)) from error
+            raise self.retry(
+                exc=error, countdown=self._delay_seconds(error), max_retries=settings().tries - 1
+            ) from error
         except PostponedError as error:
             self._postpone(error)
 
     def _delay_seconds(self, error: TransientError) -> float:
-        random_seconds: float = get_exponential_backoff_interval(
-            FIRST_DELAY_SECONDS, self.request.retries, LONGEST_DELAY_SECONDS, full_jitter=True
-        )
-        return max(random_seconds, error.after_seconds or 0.0)
+        # Anywhere in a time that doubles: those who failed together do not come back together.
+        longest_seconds = min(settings().retry_seconds * 2**self.request.retries, LONGEST_DELAY_SECONDS)
+        return max(random.uniform(0, longest_seconds), error.after_seconds or 0.0)  # noqa: S311 — no secret
 
     def _postpone(self, error: PostponedError) -> None:
         # Not `self.retry`: having to wait for others is no failure, and is not counted as one.

@@ -38,7 +38,7 @@ def stream_answer(turns: list[dict[str, str]]) -> Iterator[str]:
                     if choice.delta.content:
                         yield choice.delta.content
         if ended is None:
-            raise TransientError("chat: the answer broke off")
+            raise TransientError("model API (chat): the answer broke off")
 
 
 def embed(texts: list[str]) -> list[list[float]]:
@@ -46,7 +46,7 @@ def embed(texts: list[str]) -> list[list[float]]:
     with _calling("embeddings") as api:
         data = api.embeddings.create(model=settings().embedding_model, input=texts, encoding_format="float").data
         if len(data) != len(texts):
-            raise TransientError(f"embeddings: {len(texts)} texts sent, {len(data)} vectors received")
+            raise TransientError(f"model API (embeddings): {len(texts)} texts sent, {len(data)} vectors received")
         return [entry.embedding for entry in sorted(data, key=lambda entry: entry.index)]
 
 
@@ -55,11 +55,11 @@ def draw(prompt: str) -> bytes:
     with _calling("images") as api:
         data = api.images.generate(model=settings().image_model, prompt=prompt, response_format="b64_json").data
         if not data or not data[0].b64_json:
-            raise TransientError("images: the answer holds no picture")
+            raise TransientError("model API (images): the answer holds no picture")
         try:
             return base64.b64decode(data[0].b64_json, validate=True)
         except binascii.Error as error:
-            raise TransientError(f"images: the answer is not base64: {error}") from None
+            raise TransientError(f"model API (images): the answer is not base64: {error}") from None
 
 
 def transcribe(audio: bytes, *, name: str) -> str:

@@ -4,7 +4,7 @@ from email.message import EmailMessage
 from enum import StrEnum
 
 from celery import shared_task
-from jinja2 import Environment, PackageLoader, StrictUndefined, TemplateNotFound
+from jinja2 import Environment, PackageLoader, StrictUndefined, TemplateNotFound, select_autoescape
 from pydantic import BaseModel, EmailStr, Field
 
 from app.core.task import ServiceTask
@@ -14,7 +14,9 @@ from app.services.tables import Mail
 from app.settings import settings
 from app.tasks.names import RowName
 
-templates = Environment(loader=PackageLoader("app", "templates"), autoescape=True, undefined=StrictUndefined)
+templates = Environment(
+    loader=PackageLoader("app", "templates"), autoescape=select_autoescape(["html"]), undefined=StrictUndefined
+)
 
 
 class Template(StrEnum):

@@ -34,7 +34,7 @@ def ship(self: "Task[..., Any]") -> Shipped:
                 free = select(Trace.id).where(Trace.batch.is_(None)).order_by(Trace.at, Trace.id).limit(MOST_IN_BATCH)
                 session.execute(update(Trace).where(Trace.id.in_(free)).values(batch=batch))
         with transaction() as session:
-            waiting = select(Trace).where(Trace.batch == batch).order_by(Trace.at, Trace.id)
+            waiting = select(Trace).where(Trace.batch == batch, Trace.shipped_at.is_(None)).order_by(Trace.at, Trace.id)
             calls = [Call(name=row.id, at=row.at, call=row.call) for row in session.scalars(waiting)]
         if not calls:
             return Shipped(count=count)
