@@ -30,6 +30,8 @@ class Settings:
     flower_auth: str | None = None
     probe_queue: str | None = None
     ledger: Path | None = None
+    metrics_host: str = "127.0.0.1"
+    metrics_port: int | None = 0
     in_container: bool = False
 
     def applied_to(self, tier: Tier) -> Tier:
@@ -77,6 +79,8 @@ def read_settings(environ: Mapping[str, str]) -> Settings:
         flower_auth=environ.get("FLOWER_BASIC_AUTH") or None,
         probe_queue=environ.get("DEPLOYTOOLS_PROBE_QUEUE") or None,
         ledger=_path(environ, "DEPLOYTOOLS_LEDGER"),
+        metrics_host=environ.get("CELERY_METRICS_HOST") or "127.0.0.1",
+        metrics_port=_port(environ, "CELERY_METRICS_PORT"),
         in_container="KUBERNETES_SERVICE_HOST" in environ or environ.get("DEPLOYTOOLS_CONTAINER") == "1",
     )
 
@@ -107,6 +111,16 @@ def _positive(environ: Mapping[str, str], name: str) -> int | None:
         return None
     if not text.isascii() or not text.isdigit() or int(text) < 1:
         raise SettingError(f"{name}={text}: not a number of 1 or more: set a whole number, or unset it")
+    return int(text)
+
+
+def _port(environ: Mapping[str, str], name: str) -> int | None:
+    """Return a TCP port, 0 for any that is free, None for `off`."""
+    text = environ.get(name) or "0"
+    if text == "off":
+        return None
+    if not text.isascii() or not text.isdigit() or int(text) > 65535:
+        raise SettingError(f"{name}={text}: not a port: set 1 to 65535, 0 for any that is free, or off")
     return int(text)
 
 

@@ -7,6 +7,11 @@ from typing import Any
 
 from celery.beat import PersistentScheduler
 
+from deploytools.beat import metrics
+
+# Celery looks each five minutes at most; this often, so that one that hangs is noticed.
+LOOK_SECONDS = 5.0
+
 
 class FileScheduler(PersistentScheduler):
     """Celery's own, which a second beat with the same file does not get past."""
@@ -24,4 +29,15 @@ class FileScheduler(PersistentScheduler):
             sys.exit(
                 f"{self.schedule_filename}: another beat runs with this file: stop it, or set CELERY_BEAT_SCHEDULE"
             )
+        metrics.connect()
         super().setup_schedule()
+
+    def tick(self, *args: Any, **options: Any) -> float:
+        """Send what is due; return seconds until the next look."""
+        metrics.collector.note_look(is_leader=True)
+        return min(float(super().tick(*args, **options)), LOOK_SECONDS)
+
+    def apply_entry(self, entry: Any, producer: Any = None) -> None:
+        """Send an entry's task."""
+        metrics.collector.note_tick(entry.name)
+        super().apply_entry(entry, producer=producer)

@@ -21,6 +21,7 @@ from celery import beat
 from kombu.exceptions import OperationalError
 from redis.exceptions import RedisError
 
+from deploytools.beat import metrics
 from deploytools.transport.channel import ONCE, Channel, Once
 
 logger = logging.getLogger(__name__)
@@ -61,6 +62,7 @@ class Scheduler(beat.Scheduler):
         self._started_at = time.time()
         self._role: int | None = None
         self._missed: str = app.fleet.missed_ticks
+        metrics.connect()
         super().__init__(app, *args, **kwargs)
         self.max_interval = LOOK_SECONDS
         if not isinstance(self._channel, Channel):
@@ -81,7 +83,9 @@ class Scheduler(beat.Scheduler):
     def tick(self, *_: Any, **__: Any) -> float:
         """Send what is due if we lead; return seconds until the next look."""
         try:
-            if not self._leads():
+            leads = self._leads()
+            metrics.collector.note_look(is_leader=leads)
+            if not leads:
                 return LOOK_SECONDS
             return min((self._send_due(entry) for entry in self.schedule.values()), default=LOOK_SECONDS)
         except (RedisError, OperationalError, OSError) as error:
@@ -137,6 +141,7 @@ class Scheduler(beat.Scheduler):
     def _send(self, entry: Any, once: Once, due_at: float) -> None:
         options = {**entry.options, "headers": {**entry.options.get("headers", {}), ONCE: once, "x_due_at": due_at}}
         logger.info("beat: sending %s (%s)", entry.name, entry.task)
+        metrics.collector.note_tick(entry.name)
         self.apply_async(type(entry)(**dict(entry) | {"options": options}), producer=self.producer, advance=False)
 
     @property

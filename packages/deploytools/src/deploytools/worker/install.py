@@ -13,6 +13,7 @@ from deploytools.settings import current_project, current_settings
 from deploytools.transport.transport import use_hardened
 from deploytools.worker import clock, memory, probe, synthetic  # noqa: F401 — importing registers its task
 from deploytools.worker.autoscaler import StartAtConcurrency
+from deploytools.worker.metrics import Beating, Endpoints
 from deploytools.worker.pools import RefuseGreenlets
 from deploytools.worker.rejection import DeadLetterQueues
 from deploytools.worker.settings import fleet_settings
@@ -34,8 +35,8 @@ def install(app: Celery, fleet: Fleet | None = None) -> Celery:
     app.conf.update(fleet_settings(fleet, address))
     app.conf.update(connection_settings(address, current_settings()))
     use_hardened(is_hardened(fleet, address))
-    app.steps["worker"] |= {RefuseGreenlets, StartAtConcurrency}
-    app.steps["consumer"].add(DeadLetterQueues)
+    app.steps["worker"] |= {RefuseGreenlets, StartAtConcurrency, Endpoints}
+    app.steps["consumer"] |= {DeadLetterQueues, Beating}
     Task.Request = "deploytools.worker.rejection:Request"  # of every task, whatever class it is based on
     clock.connect()
     memory.connect()

@@ -10,10 +10,11 @@ from typing import Any
 import msgspec
 from celery import bootsteps
 from celery.exceptions import Ignore, InvalidTaskError, Reject, Retry
-from celery.worker import consumer, request
+from celery.worker import consumer
 from celery.worker.consumer.connection import Connection
 
 from deploytools.transport.dead import Reason
+from deploytools.worker.metrics import Counting
 from deploytools.worker.signing import Signing
 
 logger = logging.getLogger(__name__)
@@ -44,7 +45,7 @@ class Headers(msgspec.Struct):
     correlation_id: str | None = None
 
 
-class Request(request.Request):
+class Request(Counting):
     """A task whose headers are checked, and whose failure is a rejection if it was retried before.
 
     For the latter it must acknowledge late.
@@ -76,7 +77,7 @@ class Request(request.Request):
                 self._signing.note(self.message)
             super().acknowledge()
         else:
-            note_reason(self.message, Reason.EXHAUSTED, repr(self._exhausted))
+            note_reason(self.app, self.message, Reason.EXHAUSTED, repr(self._exhausted))
             self.reject(requeue=False)
 
 
@@ -87,23 +88,23 @@ class Consumer(consumer.Consumer):
 
     def on_unknown_task(self, body: Any, message: Any, exc: Any) -> None:
         """Reject a task this worker does not have."""
-        note_reason(message, Reason.UNKNOWN_TASK, str(message.headers.get("task") or exc))
+        note_reason(self.app, message, Reason.UNKNOWN_TASK, str(message.headers.get("task") or exc))
         super().on_unknown_task(body, message, exc)
 
     def on_unknown_message(self, body: Any, message: Any) -> None:
         """Reject a message that is no task."""
-        note_reason(message, Reason.INVALID, "it names no task")
+        note_reason(self.app, message, Reason.INVALID, "it names no task")
         super().on_unknown_message(body, message)
 
     def on_invalid_task(self, body: Any, message: Any, exc: Any) -> None:
         """Reject a message that contradicts its protocol."""
-        note_reason(message, Reason.INVALID, repr(exc))
+        note_reason(self.app, message, Reason.INVALID, repr(exc))
         super().on_invalid_task(body, message, exc)
 
     def on_decode_error(self, message: Any, exc: Any) -> None:
         """Reject a message whose body cannot be decoded; stock acknowledges it."""
         logger.critical("cannot decode a message (%r): it is a dead letter now", exc)
-        note_reason(message, Reason.UNREADABLE, repr(exc))
+        note_reason(self.app, message, Reason.UNREADABLE, repr(exc))
         message.reject_log_error(logger, self.connection_errors)
 
 
@@ -128,8 +129,11 @@ def _dead_letter_queues(app: Any) -> list[str]:
     return [one["x-dead-letter-routing-key"] for one in arguments if "x-dead-letter-routing-key" in one]
 
 
-def note_reason(message: Any, reason: Reason, error: str) -> None:
-    """Tell our transport why a message is about to be rejected; others have no place for it."""
+def note_reason(app: Any, message: Any, reason: Reason, error: str) -> None:
+    """Count a message that is about to be rejected, and tell our transport why; others have no place for it."""
+    counts = getattr(app, "counts", None)
+    if counts is not None:
+        counts.count_rejected(reason.value)
     reasons = getattr(getattr(message.channel, "qos", None), "reasons", None)
     if reasons is not None:
         reasons[message.delivery_tag] = (reason, error)
