@@ -8,7 +8,7 @@
     ├── EmbeddedBrokerError    7   the embedded broker cannot be started
     ├── AppError               8   the Celery application cannot be imported
     ├── WorkloadError          9   the project declares no load to offer, or one that cannot be loaded
-    └── PromiseBrokenError     1   a measured run lost tasks or broke a promise it was asked to hold
+    └── VerdictError           1   what was checked is not as it should be: a promise, a rendered file, a deployment
 
 A message is one line: what is wrong, where, and what to try next. Commands print it and exit with the code.
 """
@@ -62,7 +62,7 @@ class WorkloadError(FleetToolsError):
     exit_code = 9
 
 
-class PromiseBrokenError(FleetToolsError):
-    """A measured run lost tasks or broke a promise it was asked to hold."""
+class VerdictError(FleetToolsError):
+    """What was checked is not as it should be: a promise, a rendered file, a deployment."""
 
     exit_code = 1

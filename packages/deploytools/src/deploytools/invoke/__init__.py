@@ -3,7 +3,7 @@
 from invoke.collection import Collection
 
 from deploytools.fleet import Fleet
-from deploytools.invoke import autoscale, beat, broker, dead, fleet_run, flower, inspection, load, worker
+from deploytools.invoke import autoscale, beat, broker, dead, fleet_run, flower, inspection, load, render, worker
 from deploytools.invoke.command import exit_on_error
 from deploytools.settings import current_project
 
@@ -17,6 +17,7 @@ def namespace() -> Collection:
     root.add_collection(autoscale.ns)
     root.add_collection(dead.ns)
     root.add_collection(load.ns)
+    root.add_collection(render.ns)
     for task in (beat.beat, flower.flower, *fleet_run.TASKS, *inspection.TASKS):
         root.add_task(task)
     return root

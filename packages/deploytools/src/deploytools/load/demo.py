@@ -10,7 +10,7 @@ from zlib import crc32
 
 from celery import Celery
 
-from deploytools.errors import PromiseBrokenError
+from deploytools.errors import VerdictError
 from deploytools.fleet import Fleet
 from deploytools.inspect.snapshot import depths, worker_names
 from deploytools.load.profile import PROFILES
@@ -33,9 +33,9 @@ class DemoResult:
     sent_by_beat: int
 
     def raise_if_lost(self) -> None:
-        """Raise PromiseBrokenError if an accepted task was neither done nor is still in the broker."""
+        """Raise VerdictError if an accepted task was neither done nor is still in the broker."""
         if self.lost:
-            raise PromiseBrokenError(f"{self.lost} accepted tasks were lost: see the fleet's log, and report this")
+            raise VerdictError(f"{self.lost} accepted tasks were lost: see the fleet's log, and report this")
 
     def as_json(self) -> dict[str, Any]:
         """Return the documented JSON object."""

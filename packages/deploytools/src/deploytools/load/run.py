@@ -12,7 +12,7 @@ from threading import Event
 from deploytools.app import load_app
 from deploytools.broker.choice import ready_broker
 from deploytools.broker.embedded import EmbeddedBroker
-from deploytools.errors import PromiseBrokenError
+from deploytools.errors import VerdictError
 from deploytools.fleet import Fleet
 from deploytools.inspect.snapshot import worker_names
 from deploytools.load.demo import wait_for_workers
@@ -27,7 +27,7 @@ LOCUSTFILE = Path(__file__).with_name("locustfile.py")
 
 
 def run_profile(name: str, *, seconds: float | None, synthetic_seconds: float, times: float, processes: int) -> Path:
-    """Run a profile; return its HTML report, beside its JSON. Raise PromiseBrokenError if it does not pass."""
+    """Run a profile; return its HTML report, beside its JSON. Raise VerdictError if it does not pass."""
     project, settings = current_project(), current_settings()
     fleet, folder, broker = project.fleet(), project.state / "load", EmbeddedBroker(state=project.state)
     started_here = not settings.broker_url and not broker.is_running()
@@ -51,10 +51,10 @@ def run_profile(name: str, *, seconds: float | None, synthetic_seconds: float, t
         if started_here:
             broker.stop()
     if not result.exists():
-        raise PromiseBrokenError(f"the run ended with {code} before it had a result: its log is above")
+        raise VerdictError(f"the run ended with {code} before it had a result: its log is above")
     report, problems = write_report(result)
     if problems:
-        raise PromiseBrokenError(f"{'; '.join(problems)}: see {report}")
+        raise VerdictError(f"{'; '.join(problems)}: see {report}")
     return report
 
 
