@@ -66,7 +66,7 @@ def test_beat_sends_what_is_due_and_the_low_tier_runs_it(project: ProjectUnderTe
     worker = project.start_command("worker.low")
     beat = project.start_command("beat", APP_CLEANUP_EVERY_SECONDS="1")
 
-    beat.wait_for_log("sending expire-staged-uploads", times=2)
+    beat.wait_for_log("sending expire-what-outlived-its-use", times=2)
     worker.wait_for_log("app.tasks.cleanup.expire", times=3)
 
 

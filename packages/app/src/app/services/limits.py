@@ -6,16 +6,21 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
+from typing import Any
 
 from limits import RateLimitItem, parse
 from limits.storage import Storage, storage_from_string
 from limits.strategies import MovingWindowRateLimiter
 from redis.exceptions import RedisError
 
-from app.services.errors import PostponedError, TransientError
+from app.services.errors import PermanentError, PostponedError, TransientError
 from app.settings import project, settings
 from deploytools.broker.choice import broker_address
+from deploytools.broker.credentials import PasswordFile
 from deploytools.settings import current_settings
+
+# Among the keys that `broker.acl` lets a fleet use.
+KEY_PREFIX = "deploytools.limits"
 
 
 @contextmanager
@@ -43,12 +48,22 @@ def limited(api: str, *, rate: str, failures: str) -> Iterator[None]:
 
 @cache
 def storage() -> Storage:
-    """Return where calls are counted. Without a Redis there is no count that holds for the fleet: an error."""
-    chosen = settings().limits_url
-    url = chosen.get_secret_value() if chosen else broker_address(current_settings(), project()).url
+    """Return where calls are counted. What a real API may be called needs a Redis: nothing else holds for the fleet."""
+    chosen, mine = settings(), current_settings()
+    options: dict[str, Any] = {}
+    if chosen.limits_url:
+        url = chosen.limits_url.get_secret_value()
+    else:
+        url = broker_address(mine, project()).url
+        if mine.broker_password_file:
+            options["credential_provider"] = PasswordFile()
     if not url.startswith(("redis", "memory")):
-        raise TransientError("APP_LIMITS_URL is not set, and the broker is no Redis: set it to a Redis, redis://…")
-    found = storage_from_string(url.replace("redis+socket://", "redis+unix://"))
+        if chosen.model_url:
+            raise PermanentError("APP_LIMITS_URL is not set, and the broker is no Redis: set it to a Redis, redis://…")
+        url = "memory://"  # the stand-in answers in this process; nobody outside is to be spared
+    if not url.startswith("memory"):
+        options["key_prefix"] = KEY_PREFIX
+    found = storage_from_string(url.replace("redis+socket://", "redis+unix://"), **options)
     assert isinstance(found, Storage)  # noqa: S101 — the other kind is for asyncio, and has another scheme
     return found
 

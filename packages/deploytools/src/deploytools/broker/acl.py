@@ -3,7 +3,7 @@
 from deploytools.fleet import Fleet
 
 # What is sent, and by whom: kombu's channel and ours (a script is refused what its user may not call), the pidbox that
-# `inspect` and `control` speak through, beat, and the readers of depth, age and dead letters.
+# `inspect` and `control` speak through, beat, the readers of depth, age and dead letters, and the library `limits`.
 COMMANDS = (
     *("ping", "time", "select", "client|setinfo", "client|id", "info"),
     *("multi", "exec", "discard", "watch", "unwatch", "eval", "evalsha", "script|load", "script|exists"),
@@ -19,6 +19,8 @@ COMMANDS = (
         "lrange",
         "lindex",
         "lrem",
+        "ltrim",
+        "expire",
         "brpop",
         "blpop",
         "blmove",
@@ -27,7 +29,7 @@ COMMANDS = (
     *("zadd", "zrem", "zscore", "zrange", "zrangebyscore", "zrevrangebyscore"),
     *("sadd", "srem", "smembers", "publish", "psubscribe", "punsubscribe"),
 )
-# Beside its queues: kombu's bindings and unacknowledged messages, answers to `inspect`, what beat and load runs keep.
+# Beside its queues: kombu's bindings and unacknowledged messages, answers to `inspect`, what beat, loads, limits keep.
 KEYS = ("_kombu.binding*", "unacked*", "*.celery.pidbox", "deploytools.*")
 # Kombu's broadcast exchanges: the pidbox, and events.
 CHANNELS = ("celery.pidbox", "celeryev")
