@@ -5,9 +5,12 @@ import os
 import signal
 import time
 from collections.abc import Iterator
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import redis
+from celery.worker import state
 
 from deploytools.testing.fleet import FleetUnderTest, Worker
 from deploytools.testing.waiting import wait_until
@@ -70,6 +73,32 @@ def test_tasks_outlive_a_lost_connection_and_run_once(shop_fleet: FleetUnderTest
     shop_fleet.expect_nothing_lost()
     assert [len(shop_fleet.ledger.starts(id_)) for id_ in running] == [1, 1]
     wait_until(lambda: client.hlen("unacked") == 0, "the late acknowledgements")
+
+
+def test_a_take_whose_answer_is_lost_comes_back_although_its_channel_had_a_task_to_end(
+    shop_fleet: FleetUnderTest, client: redis.Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    held: list[Any] = []
+    with shop_fleet.app.connection_for_read() as connection, shop_fleet.app.connection_for_read() as other:
+        lost, witness = connection.channel(), other.channel()
+        lost.basic_consume("counter", False, held.append, "lost")
+        witness.basic_consume("counter", False, held.append, "witness")  # takes nothing, but sweeps
+        lost.client.connection = lost.client.connection_pool.get_connection()  # as kombu's poller does
+        shop_fleet.send("shop.quick")
+        lost._brpop_start()
+        lost._brpop_read()
+        shop_fleet.send("shop.quick")
+        lost._brpop_start()
+        wait_until(lambda: client.hlen("unacked") == 2, "the second to be taken")
+
+        lost.client.connection.disconnect()
+        monkeypatch.setattr(state, "active_requests", [SimpleNamespace(message=held[0])])  # it runs
+        lost.close()
+        held[0].ack()
+
+        wait_until(lambda: client.llen("counter") == 1, "the second to be back")
+        assert client.hlen("unacked") == 0
+        wait_until(lambda: not lost._keeper.is_alive(), "nothing to be kept any more")
 
 
 def test_a_stopped_worker_gives_back_what_it_had_not_started(shop_fleet: FleetUnderTest, client: redis.Redis) -> None:

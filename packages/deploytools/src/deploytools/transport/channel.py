@@ -95,6 +95,7 @@ class Channel(redis.Channel):
         """Consume; from the first queue whose messages are acknowledged, keep leases."""
         (self._needs_no_ack.add if no_ack else self._needs_no_ack.discard)(queue)
         if not no_ack and self._keeper is None:
+            self._connparams()  # of a closed channel nobody knows them any more, and a late acknowledgement needs them
             self._keeper = LeaseKeeper(self)
             self._keeper.start()
         return super().basic_consume(queue, no_ack, *args, **kwargs)
@@ -105,6 +106,7 @@ class Channel(redis.Channel):
             with suppress(Empty, RedisError, OSError):
                 self.qos.give_back(self._read_replies()[0], counted=False, front=True)
             self._in_poll = None
+        self._asked = []  # what a take brought and nobody read is nobody's: its lease ends
         super().close()
         if not self.qos.is_owing:
             self._disconnect_pools()

@@ -80,6 +80,7 @@ class QoS(redis.QoS):
     @property
     def is_owing(self) -> bool:
         """Say whether anything is still to be acknowledged."""
+        self._flush()  # kombu forgets what was acknowledged when the next message comes: after a close none does
         return bool(self._delivered or self.acks or self.unconfirmed)
 
     def confirm(self, tags: list[str]) -> None:
