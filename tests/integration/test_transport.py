@@ -80,7 +80,8 @@ def test_a_take_whose_answer_is_lost_comes_back_although_its_channel_had_a_task_
 ) -> None:
     held: list[Any] = []
     with shop_fleet.app.connection_for_read() as connection, shop_fleet.app.connection_for_read() as other:
-        lost, witness = connection.channel(), other.channel()
+        lost: Any = connection.channel()
+        witness: Any = other.channel()
         lost.basic_consume("counter", False, held.append, "lost")
         witness.basic_consume("counter", False, held.append, "witness")  # takes nothing, but sweeps
         lost.client.connection = lost.client.connection_pool.get_connection()  # as kombu's poller does

@@ -64,13 +64,15 @@ class Counts:
         self._publishers: Counter[str] = Counter()
         self._rejected: Counter[str] = Counter()
 
-    def count_start(self, key: Key, *, wait_seconds: float, is_first: bool, publisher: str) -> None:
-        """Count a task that starts; `is_first`: neither a retry nor delivered before."""
+    def count_submission(self, key: Key, *, publisher: str) -> None:
+        """Count a task that is taken up for the first time."""
+        self._counters["celery_task_submissions"][key] += 1
+        known = publisher in self._publishers or len(self._publishers) < MOST_PUBLISHERS
+        self._publishers[publisher if known else OTHERS] += 1
+
+    def count_start(self, key: Key, *, wait_seconds: float) -> None:
+        """Count a task that starts, and how long it waited."""
         self._observe(self._waits, key, wait_seconds)
-        if is_first:
-            self._counters["celery_task_submissions"][key] += 1
-            known = publisher in self._publishers or len(self._publishers) < MOST_PUBLISHERS
-            self._publishers[publisher if known else OTHERS] += 1
 
     def count_success(self, key: Key) -> None:
         """Count a task that ended well."""

@@ -35,23 +35,24 @@ class Counting(request.Request):
     _is_counted = False
     _is_requeued = False
 
+    def count_submission(self) -> None:
+        """Count a task that is taken up, unless it was before: retried, or delivered again."""
+        counts = _counts(self.app)
+        if counts is not None and not self.request_dict.get("retries") and not self.delivery_info.get("redelivered"):
+            publisher = str(self.request_dict.get("origin") or "unknown").rpartition("@")[2]
+            counts.count_submission(self._key, publisher=publisher)
+
     def on_accepted(self, pid: Any, time_accepted: Any) -> None:
         """Count the start, and the wait before it."""
         super().on_accepted(pid, time_accepted)
         counts = _counts(self.app)
-        if counts is None:
-            return
-        headers, started_at = self.request_dict, self.time_start or time.time()
-        counts.count_start(
-            self._key,
-            wait_seconds=wait_seconds(
-                published_at=headers.get(PUBLISHED_AT) or started_at,
-                started_at=started_at,
-                eta=headers.get("eta"),
-            ),
-            is_first=not headers.get("retries") and not self.delivery_info.get("redelivered"),
-            publisher=str(headers.get("origin") or "unknown").rpartition("@")[2],
-        )
+        if counts is not None:
+            headers, started_at = self.request_dict, self.time_start or time.time()
+            published_at = headers.get(PUBLISHED_AT) or started_at
+            counts.count_start(
+                self._key,
+                wait_seconds=wait_seconds(published_at=published_at, started_at=started_at, eta=headers.get("eta")),
+            )
 
     def __init_subclass__(cls, **options: Any) -> None:
         """Count in `on_success` too: Celery makes a class for each task that overrides it and does not call ours."""

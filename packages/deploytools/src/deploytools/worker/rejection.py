@@ -62,6 +62,7 @@ class Request(Counting):
         self._signing: Signing | None = getattr(self.app, "signing", None)
         if self._signing:
             self._signing.check(self.message)
+        self.count_submission()
 
     def on_failure(self, exc_info: Any, *args: Any, **kwargs: Any) -> Any:
         """Handle a failure; Celery raises a retry as one too."""
