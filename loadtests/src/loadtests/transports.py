@@ -14,7 +14,7 @@ import sys
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import median
 from tempfile import TemporaryDirectory
@@ -75,14 +75,11 @@ class Side:
     name: str
     folder: Path
     broker: EmbeddedBroker
+    environment: Mapping[str, str] = field(default_factory=dict)
 
     def measure(self) -> dict[str, float]:
         """Measure everything once."""
-        self.broker.client().flushall()
-        use_environment(DEPLOYTOOLS_FLEET=str(self.folder / "fleet.toml"))
-        fleet = load_fleet(self.folder / "fleet.toml")
-        kombu.pools.reset()
-        app = install(Celery("bench", broker=self.broker.address.url, set_as_current=False), fleet)
+        fleet, app = self._prepare()
         publish = self._calls_per_second(app)
         bulk = self._bulk_per_second(app)
         drain, probed = self._drain(fleet, app), self._drain(fleet, app, headers={PROBE_QUEUE: "reports"})
@@ -91,6 +88,20 @@ class Side:
             idle = self._idle()
         app.close()
         return dict(zip(MEASURES, (drain, probed, hop * 1000, publish, bulk, idle), strict=True))
+
+    def drain(self) -> float:
+        """Return no-ops a second of one worker."""
+        fleet, app = self._prepare()
+        drained = self._drain(fleet, app)
+        app.close()
+        return drained
+
+    def _prepare(self) -> tuple[Fleet, Celery]:
+        self.broker.client().flushall()
+        use_environment(DEPLOYTOOLS_FLEET=str(self.folder / "fleet.toml"))
+        fleet = load_fleet(self.folder / "fleet.toml")
+        kombu.pools.reset()
+        return fleet, install(Celery("bench", broker=self.broker.address.url, set_as_current=False), fleet)
 
     def _calls_per_second(self, app: Celery) -> float:
         app.send_task(SERVE, (0,))
@@ -152,7 +163,7 @@ class Side:
     def _worker(self, fleet: Fleet) -> Iterator[Running]:
         line = worker_command(fleet, fleet.tier("only"), log_level="warning", node="bench").argv
         plain = [word for word in line if not word.startswith("--autoscale")]
-        env = environment_with(CELERY_BROKER_URL=self.broker.address.url)
+        env = environment_with(CELERY_BROKER_URL=self.broker.address.url, **self.environment)
         with running(plain, log_path=self.folder / "worker.log", cwd=self.folder, env=env) as worker:
             client = self.broker.client()
             wait_until(

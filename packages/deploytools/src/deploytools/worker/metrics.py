@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Iterator
+from functools import cached_property
 from typing import Any
 
 from billiard.exceptions import Terminated
@@ -101,7 +102,7 @@ class Counting(request.Request):
             counts.count_failure(self._key)
             self._is_counted = True
 
-    @property
+    @cached_property
     def _key(self) -> Key:
         fleet: Fleet | None = getattr(self.app, "fleet", None)
         queue = str(self.delivery_info.get("routing_key"))
