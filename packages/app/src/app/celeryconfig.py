@@ -29,6 +29,9 @@ worker_hijack_root_logger = True
 worker_redirect_stdouts_level = "INFO"
 
 
+DAY_SECONDS = 24 * 3600
+
+
 def _every(task: str, seconds: float) -> dict[str, object]:
     # A run that waited for longer than until the next one is due is not worth running.
     return {"task": task, "schedule": seconds, "options": {"expires": seconds}}
@@ -38,5 +41,9 @@ beat_schedule = {
     "expire-what-outlived-its-use": _every("app.tasks.cleanup.expire", settings().cleanup_every_seconds),
     "ship-traces": _every("app.tasks.langfuse.ship", settings().ship_every_seconds),
     "compute-the-leaderboard": _every("app.tasks.leaderboard.compute", settings().rate_every_seconds),
-    "export-yesterday": {"task": "app.tasks.dataset.export", "schedule": crontab(hour="0", minute="10")},
+    "export-yesterday": {
+        "task": "app.tasks.dataset.export",
+        "schedule": crontab(hour="0", minute="10"),
+        "options": {"expires": DAY_SECONDS},
+    },
 }
