@@ -71,14 +71,15 @@ def test_a_smoke_run_starts_a_fleet_reports_and_leaves_nothing_running(project: 
 
 
 def test_a_run_of_two_processes_has_one_account(project: ProjectUnderTest) -> None:
-    done = project.command("load.run", "smoke", "--seconds", "3", "--processes", "2")
+    done = project.command("load.run", "smoke", "--seconds", "4", "--times", "3", "--processes", "2")
 
     [saved] = (project.state / "load").glob("*-smoke.json")
     run = json.loads(saved.read_text())
     tiers = run["tiers"]
     assert done.returncode == bool(run["problems"]), done.stderr
     assert all(tier["sent"] == tier["done"] > 0 for tier in tiers)
-    assert sum(tier["sent"] for tier in tiers) < 40  # each tier is offered once, not by each process
+    # 48 are expected if each tier is offered once, 96 if by each process; of either, one run in 10,000 goes beyond 76.
+    assert sum(tier["sent"] for tier in tiers) < 76
 
 
 def test_one_shared_worker_breaks_the_tightest_promise_under_a_flood(project: ProjectUnderTest) -> None:

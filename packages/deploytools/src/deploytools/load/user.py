@@ -41,6 +41,9 @@ logger = logging.getLogger(__name__)
 # In a distributed run Locust's master ends before its workers do: it tells them to finish, and they send their parts.
 FINISH, PART = "deploytools_finish", "deploytools_part"
 PARTS_DEADLINE_SECONDS = 60.0
+# And it counts a worker as ready that still prepares its tasks, which takes seconds of a run on a busy machine.
+PREPARED = "deploytools_prepared"
+PREPARED_DEADLINE_SECONDS = 60.0
 LOOK_AGAIN_SECONDS = 0.1
 
 
@@ -195,8 +198,19 @@ def _prepare(environment: Environment, runner: Any, **_: Any) -> None:
             gevent.get_hub().loop.update_now()  # else a run's time counts from before that
     if isinstance(runner, MasterRunner):
         runner.register_message(PART, lambda environment, msg: load_run(environment).parts.append(msg.data))
+        if options is not None and options.headless:
+            _wait_until_prepared(runner, options.expect_workers)
     elif isinstance(runner, WorkerRunner):
         runner.register_message(FINISH, lambda environment, **_: load_run(environment).finish(), concurrent=True)
+        runner.send_message(PREPARED)
+
+
+def _wait_until_prepared(runner: MasterRunner, workers: int) -> None:
+    prepared: list[str] = []
+    runner.register_message(PREPARED, lambda msg, **_: prepared.append(msg.node_id))
+    give_up_at = time.monotonic() + PREPARED_DEADLINE_SECONDS
+    while len(prepared) < workers and time.monotonic() < give_up_at:
+        time.sleep(LOOK_AGAIN_SECONDS)
 
 
 def _start(environment: Environment, **_: Any) -> None:

@@ -14,13 +14,14 @@ from queue import Empty
 from time import monotonic
 from typing import Any, NamedTuple
 
+import msgspec
 from kombu.transport import redis
 from kombu.utils.encoding import bytes_to_str
 from kombu.utils.json import dumps, loads
 from redis.exceptions import RedisError
 
 from deploytools.transport.lease import LeaseKeeper
-from deploytools.transport.qos import QoS
+from deploytools.transport.qos import Post, QoS
 from deploytools.transport.scripts import ACK, PUT_ONCE, TAKE
 
 STAGE_SUFFIX = ".stage"
@@ -30,6 +31,7 @@ ONCE = "x-once"
 LOOK_AGAIN_SECONDS = 0.1
 # A queue that is bound beside another to the same direct exchange and key gets messages this much later.
 BINDINGS_SECONDS = 5.0
+TRANSIENT = 1  # AMQP's delivery mode of what need not survive a restart of the broker
 
 
 class Once(NamedTuple):
@@ -59,6 +61,7 @@ class Channel(redis.Channel):
         self._expected: list[str] = []  # replies that are to come on the BRPOP connection
         self._asked: list[str] = []  # the queues of the take that is out
         self._acking: list[str] = []  # the tags it acknowledges
+        self._posting: list[Post] = []  # what it publishes in front of them
         self._nothing_waits = False
         self._routes: dict[tuple[str, str], tuple[list[str], float]] = {}
         super().__init__(*args, **kwargs)
@@ -145,10 +148,12 @@ class Channel(redis.Channel):
             self.put_once(Once(*once), key, dumps(message))
 
     def _size(self, queue: str) -> int:
-        # Without MULTI, which Redis refuses when it is over its memory limit: no worker could start.
+        # Without MULTI, which Redis refuses when it is over its memory limit: no worker could start. What lies in a
+        # stage waits too: its worker may have died.
         with self.sync_client.pipeline(transaction=False) as pipe:
-            for priority in self.priority_steps:
-                pipe.llen(self._q_for_pri(queue, priority))
+            for key in (self._q_for_pri(queue, priority) for priority in self.priority_steps):
+                pipe.llen(key)
+                pipe.llen(f"{key}{STAGE_SUFFIX}")
             return sum(pipe.execute())
 
     def _brpop_start(self, timeout: float | None = None) -> None:
@@ -166,9 +171,21 @@ class Channel(redis.Channel):
         self._expected = [str(command[0]) for command in commands]
         connection.send_packed_command(connection.pack_commands(commands))
 
+    def post(self, queue: str, body: dict[str, Any]) -> None:
+        """Publish a JSON body to a queue in front of the next acknowledgements, without a round trip of its own."""
+        properties = {"delivery_mode": TRANSIENT}
+        text = msgspec.json.encode(body).decode()
+        message = self.prepare_message(text, None, "application/json", "utf-8", {}, properties)
+        self._inplace_augment_message(message, "", queue)
+        key = self.prefixed(self._q_for_pri(queue, 0))
+        self.qos.posts.append(Post(key, msgspec.json.encode(message)))
+
     def _acks(self) -> list[tuple[Any, ...]]:
-        tags = self._acking = self.qos.pop_acks()
-        return [("EVAL", ACK, 2, *map(self.prefixed, self.qos.keys), *tags)] if tags else []
+        tags, posts = self._acking, self._posting = self.qos.pop_acks(), self.qos.pop_posts()
+        return [
+            *(("LPUSH", *post) for post in posts),
+            *([("EVAL", ACK, 2, *map(self.prefixed, self.qos.keys), *tags)] if tags else []),
+        ]
 
     def _wait(self, places: list[tuple[str, str]], timeout: float | None) -> list[tuple[Any, ...]]:
         if not self._nothing_waits:
@@ -215,7 +232,7 @@ class Channel(redis.Channel):
         except self.connection_errors:
             self.client.connection.disconnect()
             raise
-        self.qos.confirm(self._acking)
+        self.qos.confirm(self._acking, self._posting)
         self._nothing_waits = not taken
         if not taken:
             raise Empty

@@ -3,7 +3,7 @@
 import logging
 import sys
 from collections import deque
-from typing import Any
+from typing import Any, NamedTuple
 
 from kombu.transport import redis, virtual
 from kombu.utils.encoding import bytes_to_str
@@ -19,6 +19,13 @@ logger = logging.getLogger(__name__)
 REDELIVERIES = "x-redeliveries"
 
 
+class Post(NamedTuple):
+    """A message on its way to a list."""
+
+    key: str
+    message: bytes
+
+
 class QoS(redis.QoS):
     """Holds what the channel took. Leases are renewed by `deploytools.transport.lease`."""
 
@@ -26,6 +33,8 @@ class QoS(redis.QoS):
         super().__init__(*args, **kwargs)
         self.acks: deque[str] = deque()  # to go out with the next take
         self.unconfirmed: set[str] = set()  # acks that are out: repeated if their connection is lost, which is harmless
+        self.posts: deque[Post] = deque()  # to be published in front of the acks
+        self.unconfirmed_posts: list[Post] = []  # repeated as well: whoever reads them has to bear that
         self.reasons: dict[str, tuple[Reason, str]] = {}  # tag → why it is about to be rejected; see worker.rejection
 
     def append(self, message: Any, delivery_tag: str) -> None:
@@ -65,11 +74,16 @@ class QoS(redis.QoS):
 
     def flush(self) -> None:
         """Acknowledge what is collected, and again what was lost on its way."""
+        posts = self.pop_posts()
+        if self.channel.closed:  # a take that was out with some of them will not be answered any more
+            posts = list(self.unconfirmed_posts)
+        for post in posts:
+            self.channel.command("LPUSH", *post)
         self.pop_acks()
         tags = list(self.unconfirmed)
         if tags:
             self.channel.evaluate(ACK, self.keys, tags)
-            self.confirm(tags)
+        self.confirm(tags, posts)
 
     def pop_acks(self) -> list[str]:
         """Take the collected acks out, until they are confirmed; other threads may add to them meanwhile."""
@@ -77,15 +91,23 @@ class QoS(redis.QoS):
         self.unconfirmed.update(tags)
         return tags
 
+    def pop_posts(self) -> list["Post"]:
+        """Take out what is to be published, until it is confirmed."""
+        posts = [self.posts.popleft() for _ in range(len(self.posts))]
+        self.unconfirmed_posts.extend(posts)
+        return posts
+
     @property
     def is_owing(self) -> bool:
         """Say whether anything is still to be acknowledged."""
         self._flush()  # kombu forgets what was acknowledged when the next message comes: after a close none does
-        return bool(self._delivered or self.acks or self.unconfirmed)
+        return bool(self._delivered or self.acks or self.unconfirmed or self.posts or self.unconfirmed_posts)
 
-    def confirm(self, tags: list[str]) -> None:
-        """Forget acks that Redis has answered."""
+    def confirm(self, tags: list[str], posts: list["Post"]) -> None:
+        """Forget what Redis has answered."""
         self.unconfirmed.difference_update(tags)
+        if posts:
+            self.unconfirmed_posts = [post for post in self.unconfirmed_posts if post not in posts]
 
     @property
     def keys(self) -> list[str]:

@@ -34,7 +34,8 @@ def install(app: Celery, fleet: Fleet | None = None) -> Celery:
     address = parse_address(app.conf.broker_url)
     app.conf.update(fleet_settings(fleet, address))
     app.conf.update(connection_settings(address, current_settings()))
-    use_hardened(is_hardened(fleet, address))
+    use_hardened(hardened := is_hardened(fleet, address))
+    cast(Any, app).posts_reports = hardened
     app.steps["worker"] |= {RefuseGreenlets, StartAtConcurrency, Endpoints}
     app.steps["consumer"] |= {DeadLetterQueues, Beating}
     Task.Request = "deploytools.worker.rejection:Request"  # of every task, whatever class it is based on

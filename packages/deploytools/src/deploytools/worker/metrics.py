@@ -61,13 +61,12 @@ class Counting(request.Request):
         if "on_success" in vars(cls):
             cls.on_success = _counting(cls.on_success)  # type: ignore[method-assign]
 
-    def count_run(self, *, failed: bool, seconds: float | None) -> None:
-        """Count what ran to its end, well or not; Celery times only what ended well."""
+    def on_end(self, error: BaseException | None, seconds: float) -> None:
+        """Count what ran to its end, in an error or well, before it is acknowledged."""
         counts = _counts(self.app)
         if counts is not None:
-            ended_at = time.time()
-            counts.count_duration(self._key, ended_at - (self.time_start or ended_at) if seconds is None else seconds)
-            if not failed:
+            counts.count_duration(self._key, seconds)
+            if error is None:
                 counts.count_success(self._key)
                 self._is_counted = True
 
@@ -112,8 +111,10 @@ class Counting(request.Request):
 
 def _counting(on_success: Any) -> Any:
     def run(self: Counting, failed__retval__runtime: Any, **options: Any) -> Any:
-        failed, _, seconds = failed__retval__runtime
-        self.count_run(failed=failed, seconds=seconds)
+        failed, result, seconds = failed__retval__runtime
+        if seconds is None:  # Celery times only what ended well
+            seconds = time.time() - (self.time_start or time.time())
+        self.on_end(result.exception if failed else None, seconds)
         return on_success(self, failed__retval__runtime, **options)
 
     return run

@@ -2,18 +2,22 @@
 
 Only tasks whose message names a report queue in the `x_probe_queue` header are reported: one small message each, over
 the broker they came from, so it works on any broker, needs no result backend and no events, and costs others nothing.
+On the hardened transport it goes out from the worker's main process, in front of the task's acknowledgement; elsewhere
+the process that ran the task publishes it.
 """
 
 import os
 import time
-from collections.abc import MutableMapping
+from collections.abc import Mapping, MutableMapping
 from typing import Any
 
 from celery import Celery
+from celery.exceptions import Ignore, Reject, Retry
 from celery.signals import before_task_publish, task_failure, task_postrun, task_prerun
 
 from deploytools.settings import current_settings
 from deploytools.stamps import PUBLISHED_AT, stamp, wait_seconds
+from deploytools.transport.channel import Channel
 
 PROBE_QUEUE = "x_probe_queue"
 BEAT_MARK = "celery_beat_task"  # Celery's own header on what beat sends
@@ -41,6 +45,37 @@ def _stamp(headers: MutableMapping[str, Any] | None = None, **_: Any) -> None:
         headers.setdefault(PROBE_QUEUE, _default_probe_queue)
 
 
+def report_end(request: Any, error: BaseException | None, seconds: float) -> None:
+    """Report what ran to its end, from a worker's main process, before it is acknowledged; see `Channel.post`."""
+    queue, channel, state = request.request_dict.get(PROBE_QUEUE), request.message.channel, _state(error)
+    if queue and state in FINAL_STATES and isinstance(channel, Channel):
+        headers, started_at = request.request_dict, request.time_start or time.time() - seconds
+        body = _body(
+            headers,
+            task_name=request.name,
+            delivery_info=request.delivery_info,
+            node=request.hostname,
+            state=state,
+            started_at=started_at,
+            run_seconds=seconds,
+        )
+        channel.post(queue, body)
+
+
+def _state(error: BaseException | None) -> str:
+    match error:
+        case None:
+            return "SUCCESS"
+        case Retry():
+            return "RETRY"
+        case Ignore():
+            return "IGNORED"
+        case Reject():
+            return "REJECTED"
+        case _:
+            return "FAILURE"
+
+
 def _note_start(task: Any, **_: Any) -> None:
     task.request.x_started_at = time.time()
     task.request.x_started_in = os.getpid()
@@ -48,7 +83,7 @@ def _note_start(task: Any, **_: Any) -> None:
 
 def _report_end(task: Any, state: str | None = None, **_: Any) -> None:
     request = task.request
-    if getattr(request, PROBE_QUEUE, None) and state in FINAL_STATES:
+    if getattr(request, PROBE_QUEUE, None) and state in FINAL_STATES and not getattr(task.app, "posts_reports", False):
         _report(task.app, request, task.name, state, started_at=request.x_started_at)
 
 
@@ -60,20 +95,15 @@ def _report_lost_process(sender: Any, **signal: Any) -> None:
 
 
 def _report(app: Celery, request: Any, task_name: str, state: str, *, started_at: float) -> None:
-    published_at = getattr(request, PUBLISHED_AT, started_at)
-    body = {
-        "id": request.id,
-        "task": task_name,
-        "queue": (request.delivery_info or {}).get("routing_key"),
-        "state": state,
-        "node": request.hostname,
-        "published_at": published_at,
-        "started_at": started_at,
-        "wait_seconds": wait_seconds(published_at=published_at, started_at=started_at, eta=request.eta),
-        "run_seconds": time.time() - started_at,
-        "beat": bool(getattr(request, BEAT_MARK, False)),
-        "redelivered": bool((request.delivery_info or {}).get("redelivered")),
-    }
+    body = _body(
+        {name: getattr(request, name, None) for name in ("id", PUBLISHED_AT, "eta", BEAT_MARK)},
+        task_name=task_name,
+        delivery_info=request.delivery_info or {},
+        node=request.hostname,
+        state=state,
+        started_at=started_at,
+        run_seconds=time.time() - started_at,
+    )
     with app.producer_pool.acquire(block=True) as producer:
         producer.publish(
             body,
@@ -83,3 +113,29 @@ def _report(app: Celery, request: Any, task_name: str, state: str, *, started_at
             delivery_mode=TRANSIENT,
             retry=True,
         )
+
+
+def _body(
+    headers: Mapping[str, Any],
+    *,
+    task_name: str,
+    delivery_info: Mapping[str, Any],
+    node: str,
+    state: str,
+    started_at: float,
+    run_seconds: float,
+) -> dict[str, Any]:
+    published_at = headers.get(PUBLISHED_AT) or started_at
+    return {
+        "id": headers["id"],
+        "task": task_name,
+        "queue": delivery_info.get("routing_key"),
+        "state": state,
+        "node": node,
+        "published_at": published_at,
+        "started_at": started_at,
+        "wait_seconds": wait_seconds(published_at=published_at, started_at=started_at, eta=headers.get("eta")),
+        "run_seconds": run_seconds,
+        "beat": bool(headers.get(BEAT_MARK)),
+        "redelivered": bool(delivery_info.get("redelivered")),
+    }

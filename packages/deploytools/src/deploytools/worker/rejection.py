@@ -15,6 +15,7 @@ from celery.worker.consumer.connection import Connection
 
 from deploytools.transport.dead import Reason
 from deploytools.worker.metrics import Counting
+from deploytools.worker.probe import report_end
 from deploytools.worker.signing import Signing
 
 logger = logging.getLogger(__name__)
@@ -63,6 +64,11 @@ class Request(Counting):
         if self._signing:
             self._signing.check(self.message)
         self.count_submission()
+
+    def on_end(self, error: BaseException | None, seconds: float) -> None:
+        """Note what ran to its end, before it is acknowledged."""
+        super().on_end(error, seconds)
+        report_end(self, error, seconds)
 
     def on_failure(self, exc_info: Any, *args: Any, **kwargs: Any) -> Any:
         """Handle a failure; Celery raises a retry as one too."""
