@@ -177,15 +177,14 @@ class Channel(redis.Channel):
         text = msgspec.json.encode(body).decode()
         message = self.prepare_message(text, None, "application/json", "utf-8", {}, properties)
         self._inplace_augment_message(message, "", queue)
-        key = self.prefixed(self._q_for_pri(queue, 0))
-        self.qos.posts.append(Post(key, msgspec.json.encode(message)))
+        self.qos.posts.append(Post(self._q_for_pri(queue, 0), msgspec.json.encode(message)))
 
     def _acks(self) -> list[tuple[Any, ...]]:
         tags, posts = self._acking, self._posting = self.qos.pop_acks(), self.qos.pop_posts()
-        return [
-            *(("LPUSH", *post) for post in posts),
-            *([("EVAL", ACK, 2, *map(self.prefixed, self.qos.keys), *tags)] if tags else []),
-        ]
+        if not (tags or posts):
+            return []
+        keys = [*self.qos.keys, *(post.queue for post in posts)]
+        return [("EVAL", ACK, len(keys), *map(self.prefixed, keys), *(post.message for post in posts), *tags)]
 
     def _wait(self, places: list[tuple[str, str]], timeout: float | None) -> list[tuple[Any, ...]]:
         if not self._nothing_waits:

@@ -20,9 +20,9 @@ REDELIVERIES = "x-redeliveries"
 
 
 class Post(NamedTuple):
-    """A message on its way to a list."""
+    """A message on its way to a queue's list."""
 
-    key: str
+    queue: str
     message: bytes
 
 
@@ -77,13 +77,12 @@ class QoS(redis.QoS):
         posts = self.pop_posts()
         if self.channel.closed:  # a take that was out with some of them will not be answered any more
             posts = list(self.unconfirmed_posts)
-        for post in posts:
-            self.channel.command("LPUSH", *post)
         self.pop_acks()
         tags = list(self.unconfirmed)
-        if tags:
-            self.channel.evaluate(ACK, self.keys, tags)
-        self.confirm(tags, posts)
+        if tags or posts:
+            keys = [*self.keys, *(post.queue for post in posts)]
+            self.channel.evaluate(ACK, keys, [*(post.message for post in posts), *tags])
+            self.confirm(tags, posts)
 
     def pop_acks(self) -> list[str]:
         """Take the collected acks out, until they are confirmed; other threads may add to them meanwhile."""

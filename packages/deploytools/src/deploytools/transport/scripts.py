@@ -29,10 +29,14 @@ return false
 """
 )
 
-# KEYS unacked, index; ARGV tags.
+# KEYS unacked, index, list...; ARGV a message for each list, tags. Publishes the messages, acknowledges the tags.
 ACK = """#!lua flags=allow-oom
-redis.call('ZREM', KEYS[2], unpack(ARGV))
-return redis.call('HDEL', KEYS[1], unpack(ARGV))
+local posts = #KEYS - 2
+for i = 1, posts do redis.call('LPUSH', KEYS[i + 2], ARGV[i]) end
+if #ARGV > posts then
+  redis.call('ZREM', KEYS[2], unpack(ARGV, posts + 1))
+  redis.call('HDEL', KEYS[1], unpack(ARGV, posts + 1))
+end
 """
 
 # KEYS index; ARGV seconds to back-date, tags. Only what is still there: a tag that was acknowledged stays gone.
