@@ -1,0 +1,62 @@
+"""An alert, and its proof: the series that must make it fire."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from pathlib import Path
+from typing import Any
+
+from deploytools.render.prometheus.windows import MINUTE
+
+RUNBOOKS = Path("docs/runbooks")
+
+
+class Severity(StrEnum):
+    """Who has to look, and when."""
+
+    CRITICAL = "critical"  # somebody, now
+    WARNING = "warning"  # somebody, today
+    INFO = "info"  # whoever investigates something else
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Proof:
+    """Series in promtool's notation, a value a minute, and when the alert must fire on them; `labels`: its own more."""
+
+    series: Mapping[str, str]
+    at_seconds: int = 30 * MINUTE
+    labels: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Alert:
+    """A rule of Prometheus. `hold`: how long the expression must hold; `tier`: of one tier alone."""
+
+    name: str
+    expr: str
+    severity: Severity
+    summary: str
+    description: str
+    runbook: str
+    proof: Proof
+    hold: str | None = None
+    tier: str | None = None
+
+    def rule(self) -> dict[str, Any]:
+        """Return the rule as its file has it."""
+        return {
+            "alert": self.name,
+            "expr": self.expr,
+            **({"for": self.hold} if self.hold else {}),
+            "labels": self.labels,
+            "annotations": {
+                "summary": self.summary,
+                "description": self.description,
+                "runbook": (RUNBOOKS / f"{self.runbook}.md").as_posix(),
+            },
+        }
+
+    @property
+    def labels(self) -> dict[str, str]:
+        """The labels it always has."""
+        return {"severity": self.severity.value, **({"tier": self.tier} if self.tier else {})}

@@ -1,0 +1,29 @@
+"""Names of series, as rules select them and proofs list them."""
+
+from deploytools.fleet import Tier
+
+
+def series(name: str, **labels: str) -> str:
+    """Return a metric with labels."""
+    return f"{name}{label_set(labels)}"
+
+
+def label_set(labels: dict[str, str]) -> str:
+    """Return labels in braces; nothing where there are none."""
+    pairs = ",".join(f'{key}="{value}"' for key, value in labels.items())
+    return f"{{{pairs}}}" if pairs else ""
+
+
+def of_worker(name: str, tier: Tier, **labels: str) -> str:
+    """Return a metric of a worker of a tier, as it is scraped."""
+    return series(name, instance=f"{tier.name}:9808", job="celery", tier=tier.name, worker=tier.name, **labels)
+
+
+def of_queue(name: str, tier: Tier, **labels: str) -> str:
+    """Return a metric of a tier's queue, as the leading beat tells it."""
+    return of_beat(name, tier=tier.name, queue=tier.queue, **labels)
+
+
+def of_beat(name: str, *, instance: str = "beat:9808", tier: str = "beat", **labels: str) -> str:
+    """Return a metric of a beat, as it is scraped."""
+    return series(name, instance=instance, job="celery", tier=tier, worker="beat", **labels)
