@@ -1,15 +1,24 @@
+import inspect
+import re
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
 import yaml
 
+from deploytools.beat.metrics import HUNG_AFTER_SECONDS
+from deploytools.beat.scheduler import LEASE_SECONDS
 from deploytools.fleet import Fleet, load_fleet, parse_fleet
+from deploytools.metrics import broker, counts
 from deploytools.metrics.counts import Counts, Key
 from deploytools.render import prometheus
+from deploytools.render.prometheus.alert import RUNBOOKS, Severity
+from deploytools.render.prometheus.alerts import beat as beat_alerts
 from deploytools.render.prometheus.recording import promise_bound
 from deploytools.render.prometheus.windows import Windows, duration
 from deploytools.render.rendering import Plan, drift
+from deploytools.worker import metrics as worker_metrics
 
 ROOT = Path(__file__).parents[4]
 FLEET_PATH = Path("packages/app/src/app/fleet.toml")
@@ -37,6 +46,13 @@ def rules(fleet: Fleet, file: str) -> list[dict[str, Any]]:
     return [rule for group in documents(fleet)[file]["groups"] for rule in group["rules"]]
 
 
+def exposed_names() -> set[str]:
+    """Return the names of all series our collectors have, and a few that only their kinds allow."""
+    modules: tuple[ModuleType, ...] = (counts, broker, worker_metrics)
+    metrics = {name for module in modules for name in re.findall(r'"(celery_\w+)"', inspect.getsource(module))}
+    return {f"{name}{suffix}" for name in metrics for suffix in ("", "_total", "_bucket", "_count")}
+
+
 @pytest.fixture
 def shop() -> Fleet:
     return parse_fleet(SHOP)
@@ -49,9 +65,9 @@ def test_the_committed_files_are_as_the_fleet_file_has_them() -> None:
 
 def test_a_promise_is_a_bound_of_the_histogram(shop: Fleet) -> None:
     (tier,) = shop
-    counts = Counts([tier.start_within_seconds])
-    counts.count_start(Key(tier.name, "a"), wait_seconds=1, is_first=True, publisher="web")
-    bounds = {sample.labels.get("le") for metric in counts.collect() for sample in metric.samples}
+    seen = Counts([tier.start_within_seconds])
+    seen.count_start(Key(tier.name, "a"), wait_seconds=1, is_first=True, publisher="web")
+    bounds = {sample.labels.get("le") for metric in seen.collect() for sample in metric.samples}
     assert promise_bound(tier) in bounds
     kept = [rule for rule in rules(shop, "recording.rules.yml") if "kept" in rule["record"]]
     assert {rule["labels"]["tier"] for rule in kept} == {"counter"}
@@ -65,3 +81,55 @@ def test_windows_shrink_and_names_stay(shop: Fleet) -> None:
     assert "[5m]" in str(long)
     assert "[5m]" not in str(short)
     assert [duration(seconds) for seconds in (5, 300, 7200, 86400, 90)] == ["5s", "5m", "2h", "1d", "90s"]
+
+
+def alert_rules(fleet: Fleet) -> list[dict[str, Any]]:
+    return rules(fleet, "alerts.rules.yml")
+
+
+def test_every_alert_says_what_is_wrong_how_much_and_where_to_read_on(shop: Fleet) -> None:
+    for rule in alert_rules(shop):
+        assert rule["labels"]["severity"] in set(Severity), rule["alert"]
+        assert rule["annotations"]["summary"], rule["alert"]
+        assert "$value" in rule["annotations"]["description"], rule["alert"]
+
+
+def test_every_alert_has_a_runbook_that_names_it_and_no_runbook_is_left_over(shop: Fleet) -> None:
+    told: dict[str, set[str]] = {}
+    for rule in alert_rules(shop):
+        told.setdefault(rule["annotations"]["runbook"], set()).add(rule["alert"])
+    pages = {page.relative_to(ROOT).as_posix(): page.read_text() for page in (ROOT / RUNBOOKS).glob("*.md")}
+    assert told == {path: set(re.findall(r"`(Celery\w+)`", text)) for path, text in pages.items()}
+
+
+def test_every_alert_is_proved_for_each_tier_that_has_it(shop: Fleet) -> None:
+    proved = [test["name"] for test in documents(shop)["alerts.test.yml"]["tests"]]
+    wanted = [" ".join([rule["alert"], *filter(None, [rule["labels"].get("tier")])]) for rule in alert_rules(shop)]
+    assert proved == ["a healthy fleet", *wanted]
+
+
+def test_thresholds_follow_the_fleet(shop: Fleet) -> None:
+    by_name = {rule["alert"]: rule for rule in alert_rules(shop)}
+    assert by_name["CeleryOldestTaskLate"]["expr"] == 'celery_queue_oldest_seconds{tier="counter"} > 21'
+    assert "> 7 and" in by_name["CeleryBacklogGrows"]["expr"]
+    assert "[70s]" in by_name["CeleryWorkerStuck"]["expr"]  # limit 30, grace 10, two scrapes
+    assert 'tier="counter"} < 0.856' in by_name["CeleryPromiseBrokenFast"]["expr"]
+
+
+def test_thresholds_of_beat_are_those_it_keeps() -> None:
+    assert beat_alerts.LEASE_SECONDS == LEASE_SECONDS
+    assert beat_alerts.HUNG_AFTER_SECONDS == HUNG_AFTER_SECONDS
+
+
+def test_containers_are_found_by_the_services_of_their_tiers(shop: Fleet) -> None:
+    (job,) = documents(shop)["prometheus.yml"]["scrape_configs"]
+    assert job["dns_sd_configs"][0]["names"] == ["celery-worker-counter", "celery-beat"]
+    pattern = job["relabel_configs"][0]["regex"]
+    assert [re.fullmatch(pattern, name)[1] for name in job["dns_sd_configs"][0]["names"]] == ["counter", "beat"]  # type: ignore[index]
+
+
+def test_every_metric_in_a_rule_is_one_we_have(shop: Fleet) -> None:
+    used = set(re.findall(r"\b(celery_\w+)", str([rule["expr"] for rule in alert_rules(shop)])))
+    used |= set(re.findall(r"\b(celery_\w+)", str(documents(shop)["recording.rules.yml"])))
+    recorded = set(re.findall(r":(celery_\w+):", str(documents(shop)["recording.rules.yml"])))
+    assert used - recorded - exposed_names() == set()

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from deploytools.render.document import to_comment, to_yaml
-from deploytools.render.prometheus.alerts import all_alerts
+from deploytools.render.prometheus.alerts import alert_groups
 from deploytools.render.prometheus.proofs import proof_file
 from deploytools.render.prometheus.recording import recording_rules
 from deploytools.render.prometheus.scraping import ALERT_FILE, RECORDING_FILE, scrape_file
@@ -18,12 +18,12 @@ PRODUCTION = Windows()
 
 def render(plan: Plan, windows: Windows = PRODUCTION) -> Iterator[Rendering]:
     """Return Prometheus's configuration, its rules, and `promtool test rules`'s cases for them."""
-    alerts = list(all_alerts(plan.fleet, windows))
+    groups = list(alert_groups(plan.fleet, windows))
     documents = {
         "prometheus.yml": scrape_file(plan.fleet, windows),
         RECORDING_FILE: {"groups": [{"name": "celery waits and rates", "rules": recording_rules(plan.fleet, windows)}]},
-        ALERT_FILE: {"groups": [{"name": "celery", "rules": [alert.rule() for alert in alerts]}]},
-        PROOF_FILE: proof_file(plan.fleet, alerts),
+        ALERT_FILE: {"groups": [group.table() for group in groups]},
+        PROOF_FILE: proof_file(plan.fleet, [alert for group in groups for alert in group.alerts]),
     }
     header = to_comment(plan.origin("render.prometheus"))
     for name, document in documents.items():

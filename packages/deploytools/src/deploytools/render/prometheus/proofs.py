@@ -73,7 +73,7 @@ def _tier_series(tier: Tier) -> dict[str, str]:
 
 def _fires(alert: Alert) -> dict[str, Any]:
     labels = dict(sorted({"alertname": alert.name, **alert.labels, **alert.proof.labels}.items()))
-    firing = series("ALERTS", alertname=alert.name, alertstate="firing")
+    firing = series("ALERTS", alertname=alert.name, **alert.labels, alertstate="firing")
     check = {
         "expr": f"group by ({', '.join(labels)}) ({firing})",
         "eval_time": duration(alert.proof.at_seconds),
