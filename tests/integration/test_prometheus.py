@@ -14,7 +14,7 @@ from typing import Any
 import docker
 import pytest
 
-from deploytools.render import prometheus
+from deploytools.render import grafana, prometheus
 from deploytools.render.prometheus.windows import Windows
 from deploytools.render.rendering import Plan, write
 from deploytools.testing.brokers import Broker
@@ -130,6 +130,8 @@ def test_a_healthy_fleet_alerts_nobody_and_a_flooded_tier_does(
         assert server.value("count(up)") == 3
         assert server.fired("8s") == set()
         assert {rule["health"] for group in server.get("rules")["groups"] for rule in group["rules"]} == {"ok"}
+        for expr in drawn(fleet):
+            server.get("query", query=expr)  # a mistake is an HTTP error
         assert used_metrics(root) - set(server.get("label/__name__/values")) <= NOT_YET
 
         fleet.occupy("counter", 80, 1)
@@ -142,6 +144,13 @@ def test_a_healthy_fleet_alerts_nobody_and_a_flooded_tier_does(
 
 # Nothing failed, was retried or rejected in this test: these have no series yet.
 NOT_YET = {"celery_task_failures_total", "celery_task_retries_total", "celery_messages_rejected_total"}
+
+
+def drawn(fleet: FleetUnderTest) -> list[str]:
+    """Return the expressions of the dashboard."""
+    (rendered,) = grafana.render(Plan(fleet=fleet.fleet, fleet_path=Path("fleet.toml")))
+    targets = [target for panel in json.loads(rendered.text)["panels"] for target in panel.get("targets", ())]
+    return [target["expr"].replace("$tier", "counter") for target in targets]
 
 
 def used_metrics(root: Path) -> set[str]:

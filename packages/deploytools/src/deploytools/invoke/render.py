@@ -7,13 +7,14 @@ from invoke.collection import Collection
 
 from deploytools.errors import VerdictError
 from deploytools.invoke.command import command
-from deploytools.render import prometheus
+from deploytools.render import grafana, prometheus
 from deploytools.render.rendering import Plan, Rendering, drift, write
 from deploytools.settings import current_project
 
 # Command name → (what it writes, how).
 RENDERERS: dict[str, tuple[str, Callable[[Plan], Iterable[Rendering]]]] = {
     "prometheus": ("Write deploy/prometheus: what is scraped, rules, alerts and their proof.", prometheus.render),
+    "grafana": ("Write deploy/grafana/fleet.json: the dashboard.", grafana.render),
 }
 
 

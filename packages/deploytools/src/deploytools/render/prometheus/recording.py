@@ -15,11 +15,15 @@ RATES = {
     "retries": "celery_task_retries_total",
 }
 QUANTILES = {"p50": 0.5, "p99": 0.99}
+# What a tier promises, in seconds: for dashboards, which cannot read the fleet file.
+PROMISE_RECORD = "tier:celery_promise:seconds"
 
 
 def recording_rules(fleet: Fleet, windows: Windows) -> list[dict[str, Any]]:
     """Return the rules of all windows."""
-    rules = []
+    rules = [
+        {**_rule(PROMISE_RECORD, f"vector({promise_bound(tier)})"), "labels": {"tier": tier.name}} for tier in fleet
+    ]
     for span, seconds in SPANS.items():
         window = windows.of(seconds)
         rules += [_kept(tier, span, window) for tier in fleet]
