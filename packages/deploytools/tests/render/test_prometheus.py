@@ -46,11 +46,15 @@ def rules(fleet: Fleet, file: str) -> list[dict[str, Any]]:
     return [rule for group in documents(fleet)[file]["groups"] for rule in group["rules"]]
 
 
-def exposed_names() -> set[str]:
-    """Return the names of all series our collectors have, and a few that only their kinds allow."""
+def metrics() -> set[str]:
+    """Return the names of all metrics, as our collectors have them in their source."""
     modules: tuple[ModuleType, ...] = (counts, broker, worker_metrics)
-    metrics = {name for module in modules for name in re.findall(r'"(celery_\w+)"', inspect.getsource(module))}
-    return {f"{name}{suffix}" for name in metrics for suffix in ("", "_total", "_bucket", "_count")}
+    return {name for module in modules for name in re.findall(r'"(celery_\w+)"', inspect.getsource(module))}
+
+
+def series_names() -> set[str]:
+    """Return the names of their series, and a few that only other kinds of metric have."""
+    return {f"{name}{suffix}" for name in metrics() for suffix in ("", "_total", "_bucket", "_count")}
 
 
 @pytest.fixture
@@ -132,4 +136,12 @@ def test_every_metric_in_a_rule_is_one_we_have(shop: Fleet) -> None:
     used = set(re.findall(r"\b(celery_\w+)", str([rule["expr"] for rule in alert_rules(shop)])))
     used |= set(re.findall(r"\b(celery_\w+)", str(documents(shop)["recording.rules.yml"])))
     recorded = set(re.findall(r":(celery_\w+):", str(documents(shop)["recording.rules.yml"])))
-    assert used - recorded - exposed_names() == set()
+    assert used - recorded - series_names() == set()
+
+
+def test_the_page_on_monitoring_lists_every_metric_and_every_alert_with_its_severity(shop: Fleet) -> None:
+    rows = re.findall(r"^\| (`.*)$", (ROOT / "docs" / "howto-monitor.md").read_text(), flags=re.MULTILINE)
+    listed = {name for row in rows for name in re.findall(r"`(celery_\w+)`", row)}
+    assert {name.removesuffix("_total") for name in listed} == metrics()
+    severities = {name: row.split("|")[1].strip() for row in rows for name in re.findall(r"`(Celery\w+)`", row)}
+    assert severities == {rule["alert"]: rule["labels"]["severity"] for rule in alert_rules(shop)}
