@@ -37,7 +37,7 @@ def fleet_file(fleet: Fleet) -> str:
     """Write a fleet file that declares a fleet."""
     head = msgspec.to_builtins(fleet)
     tiers = {tier.pop("name"): tier for tier in head.pop("tiers")}
-    return f"fleet = {to_toml(head)}\ntiers = {to_toml(tiers)}\n"
+    return f"deploy = {to_toml(head.pop('deploy'))}\nfleet = {to_toml(head)}\ntiers = {to_toml(tiers)}\n"
 
 
 words = st.from_regex(r"[a-z][a-z0-9_]{0,6}", fullmatch=True)

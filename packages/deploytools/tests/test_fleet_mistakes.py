@@ -30,7 +30,7 @@ autoscale = { min = 1, max = 1 }
 time_limit_seconds = 600
 """
 TIER_KEYS = (
-    "autoscale, concurrency, max_tasks_per_child, nice, prefetch_multiplier, queue, replicas, resources, "
+    "autoscale, concurrency, deploy, max_tasks_per_child, nice, prefetch_multiplier, queue, replicas, resources, "
     "start_within_seconds, tasks, time_limit_seconds"
 )
 APP = r"matching regex '^[A-Za-z_][\\w.]*(:[A-Za-z_]\\w*)?$'"
@@ -241,3 +241,17 @@ def test_a_file_that_cannot_be_read_is_named_with_the_reason(tmp_path: Path, unr
     message = str(caught.value)
     assert message.startswith(f"{path}: cannot be read (")
     assert message.endswith("): check the path and its permissions")
+
+
+@pytest.mark.parametrize(
+    ("section", "message"),
+    [
+        ('[deploy]\nlabel = { team = "a" }', "deploy.label: unknown key: did you mean 'labels'?"),
+        ("[deploy.environment]\nDEBUG = 1", "deploy.environment = {'DEBUG': 1}: expected `str`, got `int`"),
+        ('[deploy]\nvolumes = ["/data"]', "deploy.volumes.0 = '/data'"),
+        ("[tiers.slow.deploy]\nenv = {}", "tiers.slow.deploy.env: unknown key: the keys here are broker_rules, env"),
+        ("[tiers.slow.deploy.patches]\nhelm = {}", "tiers.slow.deploy.patches.helm: unknown key"),
+    ],
+)
+def test_mistakes_in_what_a_deployment_gets_are_refused(section: str, message: str) -> None:
+    assert message in refusal_of(f"{TEXT}\n{section}\n")

@@ -25,6 +25,8 @@ Name = Annotated[str, Meta(pattern=r"^[a-z][a-z0-9_-]*$")]
 # Tier names that would collide with the commands `worker.dev` and `worker.all`.
 RESERVED_TIER_NAMES = frozenset({"all", "dev"})
 
+SECTIONS = ("fleet", "tiers", "deploy")
+
 # Kombu's own default, and the shortest visibility timeout we derive: shorter ones only bring duplicates.
 SHORTEST_VISIBILITY_TIMEOUT_SECONDS = 3600
 
@@ -53,6 +55,45 @@ class Resources(Value, frozen=True, kw_only=True):
 
     cpus: PositiveFloat
     memory: Annotated[str, Meta(pattern=r"^[1-9][0-9]*[MG]$")]
+
+
+class Patches(Value, frozen=True, kw_only=True):
+    """What is merged into rendered files last: tables key by key, anything else in place of what was there.
+
+    A tier's are merged into its compose service, its Kubernetes Deployment and the sections of its unit; the fleet's
+    into the compose file, into Kubernetes objects (by `Kind/name`) and into all units.
+    """
+
+    compose: dict[str, Any] = {}
+    kubernetes: dict[str, Any] = {}
+    systemd: dict[str, dict[str, str]] = {}
+
+
+class Deploy(Value, frozen=True, kw_only=True):
+    """What a deployment gets beside what follows from its tiers. The fleet's holds for all; a tier's own goes over it.
+
+    `volumes` are `name:/path`, or `name:/path:ro`; `broker_rules`, the fleet's only, is what the application's own use
+    of the broker needs in its access control list.
+    """
+
+    environment: dict[Annotated[str, Meta(pattern=r"^[A-Za-z_]\w*$")], str] = {}
+    volumes: tuple[Annotated[str, Meta(pattern=r"^[a-z0-9]([a-z0-9-]*[a-z0-9])?:/[^:]*(:ro)?$")], ...] = ()
+    labels: dict[Annotated[str, Meta(pattern=r"^[A-Za-z0-9]([A-Za-z0-9_./-]*[A-Za-z0-9])?$")], str] = {}
+    patches: Patches = Patches()
+    broker_rules: tuple[Annotated[str, Meta(pattern=r"^[-+~%&]\S+$")], ...] = ()
+
+    def __hash__(self) -> int:  # a fleet can be a key of a cache, and tables cannot
+        return hash(repr(self))
+
+    def with_tier(self, tier: "Tier") -> "Deploy":
+        """Return what holds for a tier: the fleet's, with the tier's own over it. Patches stay the tier's."""
+        own = tier.deploy
+        return Deploy(
+            environment={**self.environment, **own.environment},
+            volumes=(*self.volumes, *own.volumes),
+            labels={**self.labels, **own.labels},
+            patches=own.patches,
+        )
 
 
 class Queue(Value, frozen=True, kw_only=True):
@@ -91,6 +132,7 @@ class Tier(Value, frozen=True, kw_only=True):
     replicas: PositiveInt = 1
     nice: Annotated[int, Meta(ge=0, le=19)] = 0
     resources: Resources | None = None
+    deploy: Deploy = Deploy()
 
     @property
     def soft_time_limit_seconds(self) -> int:
@@ -123,6 +165,7 @@ class Fleet(Value, frozen=True, kw_only=True):
     delivery_limit: PositiveInt = 5
     missed_ticks: Literal["once", "all", "skip"] = "once"
     workload: Annotated[str, Meta(pattern=r"^[A-Za-z_][\w.]*:[A-Za-z_]\w*$")] | None = None
+    deploy: Deploy = Deploy()
 
     def __iter__(self) -> Iterator[Tier]:
         return iter(self.tiers)
@@ -160,6 +203,10 @@ class Fleet(Value, frozen=True, kw_only=True):
         return {pattern: {"queue": tier.queue} for tier in self for pattern in tier.tasks}
 
 
+# Keys whose value is a table with keys of its own.
+INNER: dict[str, type[Value]] = {"autoscale": Autoscale, "resources": Resources, "deploy": Deploy, "patches": Patches}
+
+
 def load_fleet(path: Path) -> Fleet:
     """Read and check a fleet file; raise FleetFileError with a line for each thing that is wrong."""
     try:
@@ -182,11 +229,17 @@ def parse_fleet(text: str) -> Fleet:
         raise FleetFileError(f"not valid TOML: {error}: correct that line") from None
     head = _table(data, "fleet")
     tiers = _table(data, "tiers")
-    unknown = sorted(set(data) - {"fleet", "tiers"})
+    unknown = sorted(set(data) - set(SECTIONS))
     if unknown:
-        raise FleetFileError(_unknown_key("", unknown[0], ["fleet", "tiers"]))
+        raise FleetFileError(_unknown_key("", unknown[0], SECTIONS))
+    if "deploy" in head:
+        raise FleetFileError("fleet.deploy: unknown key: it is a section of its own, [deploy]")
     fleet = _convert(
-        {**head, "tiers": [_tier_data(name, table) for name, table in tiers.items()]},
+        {
+            **head,
+            "tiers": [_tier_data(name, table) for name, table in tiers.items()],
+            "deploy": _convert(data.get("deploy", {}), Deploy, "deploy"),
+        },
         Fleet,
         "fleet",
     )
@@ -230,9 +283,8 @@ def _explain(error: msgspec.ValidationError, data: Mapping[str, Any], kind: type
     problem, _, path = str(error).partition(" - at ")
     keys = re.findall(r"\w+", path)
     if unknown := re.search(r"unknown field `(.+)`", problem):
-        fields = Autoscale.__struct_fields__ if "autoscale" in keys else kind.__struct_fields__
-        fields = Resources.__struct_fields__ if "resources" in keys else fields
-        return _unknown_key(".".join([where, *keys]), unknown[1], fields)
+        inner = [INNER[key] for key in keys if key in INNER]
+        return _unknown_key(".".join([where, *keys]), unknown[1], (inner or [kind])[-1].__struct_fields__)
     if missing := re.search(r"missing required field `(.+)`", problem):
         return f"{'.'.join([where, *keys])}: {missing[1]} is missing: add it"
     value: Any = data

@@ -28,6 +28,7 @@ class Settings:
     signing_key_file: Path | None = None
     beat_schedule: Path | None = None
     flower_auth: str | None = None
+    flower_auth_file: Path | None = None
     probe_queue: str | None = None
     ledger: Path | None = None
     metrics_host: str = "127.0.0.1"
@@ -77,6 +78,7 @@ def read_settings(environ: Mapping[str, str]) -> Settings:
         log_level=level.lower(),
         beat_schedule=_path(environ, "CELERY_BEAT_SCHEDULE"),
         flower_auth=environ.get("FLOWER_BASIC_AUTH") or None,
+        flower_auth_file=_path(environ, "FLOWER_BASIC_AUTH_FILE"),
         probe_queue=environ.get("DEPLOYTOOLS_PROBE_QUEUE") or None,
         ledger=_path(environ, "DEPLOYTOOLS_LEDGER"),
         metrics_host=environ.get("CELERY_METRICS_HOST") or "127.0.0.1",

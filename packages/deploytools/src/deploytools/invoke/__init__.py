@@ -3,7 +3,19 @@
 from invoke.collection import Collection
 
 from deploytools.fleet import Fleet
-from deploytools.invoke import autoscale, beat, broker, dead, fleet_run, flower, inspection, load, render, worker
+from deploytools.invoke import (
+    autoscale,
+    beat,
+    broker,
+    dead,
+    fleet_run,
+    flower,
+    inspection,
+    load,
+    render,
+    secrets,
+    worker,
+)
 from deploytools.invoke.command import exit_on_error
 from deploytools.settings import current_project
 
@@ -18,6 +30,7 @@ def namespace() -> Collection:
     root.add_collection(dead.ns)
     root.add_collection(load.ns)
     root.add_collection(render.ns)
+    root.add_collection(secrets.ns)
     for task in (beat.beat, flower.flower, *fleet_run.TASKS, *inspection.TASKS):
         root.add_task(task)
     return root

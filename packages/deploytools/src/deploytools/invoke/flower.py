@@ -11,7 +11,7 @@ from deploytools.commands import flower_command
 from deploytools.errors import SettingError
 from deploytools.invoke.command import command
 from deploytools.launch import become
-from deploytools.settings import current_project, current_settings
+from deploytools.settings import current_project, current_settings, read_secret
 
 
 @command(
@@ -22,17 +22,22 @@ from deploytools.settings import current_project, current_settings
     }
 )
 def flower(_: Any, address: str = "127.0.0.1", port: int = 5555, dry: bool = False) -> None:
-    """Start Flower, which asks for a password: FLOWER_BASIC_AUTH=user:password, or one it keeps for you."""
+    """Start Flower, which asks for a password: FLOWER_BASIC_AUTH=user:password, or one it keeps for you.
+
+    FLOWER_BASIC_AUTH_FILE names a file with the same.
+    """
     settings, project = current_settings(), current_project()
-    password_file = project.state / "flower-password"
-    auth = settings.flower_auth or ("" if dry else f"flower:{_kept_password(password_file)}")
+    password_file, given = project.state / "flower-password", settings.flower_auth
+    if settings.flower_auth_file and not dry:
+        given = read_secret(settings.flower_auth_file, "FLOWER_BASIC_AUTH_FILE")
+    auth = given or ("" if dry else f"flower:{_kept_password(password_file)}")
     line = flower_command(project.fleet(), address=address, port=port, auth=auth)
     if dry:
         print(line)
         return
     if find_spec("flower") is None:
         raise SettingError("Flower is not installed: pip install 'deploytools[flower]'")
-    if not settings.flower_auth:
+    if not given:
         print(f"http://{address}:{port}  user: flower, password: in {password_file}", file=sys.stderr)
     ready_broker(settings, project)
     become(line, project)

@@ -1,0 +1,28 @@
+"""`secrets.init`: the passwords of a compose deployment."""
+
+from typing import Any
+
+from invoke.collection import Collection
+
+from deploytools.invoke.command import command
+from deploytools.settings import current_project
+
+FOLDER = "compose/secrets"
+
+
+@command()
+def init(_: Any) -> None:
+    """Make the secrets of the compose file that are missing; what is there stays."""
+    write_secrets()
+
+
+def write_secrets() -> None:
+    """Make what is missing, and say which files these are."""
+    from deploytools.deploy.secrets import init_secrets
+
+    project = current_project()
+    for path in init_secrets(project.root / FOLDER, project.fleet()):
+        print(path.relative_to(project.root))
+
+
+ns = Collection("secrets", init)

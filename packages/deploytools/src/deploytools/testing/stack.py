@@ -1,0 +1,156 @@
+"""A compose deployment under test: the project's own compose file, with secrets, volumes and ports of the test's."""
+
+import base64
+import json
+import subprocess
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import redis
+from celery import Celery
+
+from deploytools.broker.address import parse_address
+from deploytools.deploy.secrets import init_secrets
+from deploytools.fleet import Fleet
+from deploytools.publish import send_many
+from deploytools.settings import environment_with
+from deploytools.testing.waiting import wait_until
+from deploytools.worker import install
+from deploytools.worker.probe import PROBE_QUEUE
+
+COMMAND_DEADLINE_SECONDS = 300
+
+
+@dataclass(kw_only=True)
+class Stack:
+    """A project of `docker compose`, which goes with its volumes at the end of the `with` block."""
+
+    compose_file: Path
+    folder: Path  # where the compose file would be: what it names by a relative path is looked for here
+    fleet: Fleet
+    image: str
+    variables: Mapping[str, str] = field(default_factory=dict)
+    name: str = field(default_factory=lambda: f"fleet-test-{uuid4().hex[:12]}")
+
+    def __enter__(self) -> "Stack":
+        init_secrets(self.folder / "secrets", self.fleet)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.compose("--profile", "*", "down", "--volumes", "--timeout", "5")
+
+    def compose(self, *words: str, stdin: str | None = None) -> str:
+        """Run `docker compose` on it; return what it prints."""
+        return self.run("docker", *self._compose, *words, stdin=stdin)
+
+    @property
+    def _compose(self) -> tuple[str, ...]:
+        place = ("--project-directory", str(self.folder), "--project-name", self.name)
+        return ("compose", "--file", str(self.compose_file), *place)
+
+    def run(self, *argv: str, stdin: str | None = None, **env: str) -> str:
+        """Run a program with the stack's variables; return its output, and show all of it if it fails."""
+        ports = dict.fromkeys(("BROKER_PORT", "FLOWER_PORT", "PROMETHEUS_PORT", "LOCUST_PORT"), "0")
+        done = subprocess.run(
+            argv,
+            env=environment_with(**{**ports, "FLEET_IMAGE": self.image, **self.variables, **env}),
+            input=stdin,
+            capture_output=True,
+            text=True,
+            timeout=COMMAND_DEADLINE_SECONDS,
+            check=False,
+        )
+        assert done.returncode == 0, f"{' '.join(argv)}: exit code {done.returncode}\n{done.stdout}{done.stderr}"
+        return done.stdout
+
+    def up(self) -> None:
+        """Start it; wait until all is healthy."""
+        self.compose("up", "--detach", "--no-build", "--wait")
+
+    def containers(self) -> list[dict[str, Any]]:
+        """Return what the engine knows of each container."""
+        found: list[dict[str, Any]] = json.loads(self.run("docker", "inspect", *self.ids()))
+        return found
+
+    def ids(self, service: str = "") -> list[str]:
+        """Return the ids of its containers, or those of a service."""
+        return self.compose("ps", "--all", "--quiet", *([service] if service else [])).split()
+
+    def address(self, service: str, port: int) -> str:
+        """Return where a service's port is on this host."""
+        return self.compose("port", service, str(port)).strip()
+
+    @property
+    def broker_url(self) -> str:
+        """Return the broker's URL as a publisher outside would write it; the password is in `password_file`."""
+        return f"redis://fleet@{self.address('broker', 6379)}/0"
+
+    @property
+    def password_file(self) -> Path:
+        """Where the broker's password is."""
+        return self.folder / "secrets" / "broker_password"
+
+
+@dataclass(kw_only=True)
+class Outside:
+    """A publisher outside the stack, and the account of what became of its tasks, kept in the broker itself."""
+
+    stack: Stack
+    url: str
+    reports: str = field(default_factory=lambda: f"deploytools.test.{uuid4().hex}")
+    sent: list[str] = field(default_factory=list)
+
+    @classmethod
+    def of(cls, stack: Stack) -> "Outside":
+        """Return one for a stack that runs; its broker's port changes when it is started again."""
+        return cls(stack=stack, url="").again()
+
+    def again(self) -> "Outside":
+        """Find the broker anew."""
+        address = parse_address(self.stack.broker_url).with_password(self.stack.password_file.read_text().strip())
+        for cached in ("app", "client"):
+            self.__dict__.pop(cached, None)
+        self.url = address.url
+        return self
+
+    @cached_property
+    def app(self) -> Celery:
+        """The application as publishers see it."""
+        return install(Celery("outside", broker=self.url), self.stack.fleet)
+
+    @cached_property
+    def client(self) -> Any:
+        """A client of the broker."""
+        return redis.Redis.from_url(self.url)
+
+    def send(self, task: str, arguments: Iterable[tuple[Any, ...]], **options: Any) -> list[str]:
+        """Publish tasks; each will report its end."""
+        ids = send_many(self.app, task, arguments, headers={PROBE_QUEUE: self.reports}, **options)
+        self.sent += ids
+        return ids
+
+    def ended(self) -> dict[str, list[dict[str, Any]]]:
+        """Return task id → a report for each time it ran to its end; see `deploytools.worker.probe`."""
+        ended: dict[str, list[dict[str, Any]]] = {}
+        for raw in self.client.lrange(self.reports, 0, -1):
+            report = json.loads(base64.b64decode(json.loads(raw)["body"]))
+            ended.setdefault(report["id"], []).append(report)
+        return ended
+
+    def _is_all_over(self) -> bool:
+        missing = set(self.sent) - self.ended().keys()
+        waiting = {queue.name: self.client.llen(queue.name) for queue in self.stack.fleet.queues()}
+        assert not missing, f"{len(missing)} of {len(self.sent)} missing, {waiting} waiting"
+        return True
+
+    def expect_nothing_lost(self, *, deadline_seconds: float) -> dict[str, list[dict[str, Any]]]:
+        """Wait until every task that was sent has ended well; return the reports of each."""
+        wait_until(self._is_all_over, "all to end", deadline_seconds=deadline_seconds, poll_seconds=0.5)
+        ended = self.ended()
+        bad = [report for reports in ended.values() for report in reports if report["state"] != "SUCCESS"]
+        assert not bad, bad
+        return ended

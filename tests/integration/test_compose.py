@@ -1,0 +1,133 @@
+"""The compose file of this project, really run: healthy, hardened, silent about its secrets, losing nothing."""
+
+import json
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from deploytools.fleet import load_fleet
+from deploytools.testing.project import ProjectUnderTest
+from deploytools.testing.stack import Outside, Stack
+from deploytools.testing.waiting import wait_until
+from deploytools.worker.synthetic import SERVE
+
+IMAGE = "celery-fleet:test"
+# Each task of the application once, with arguments that exist in the stack's own stores.
+ARGUMENTS = """
+import json, random
+from app.workload import workload
+random = random.Random(1)
+print(json.dumps([[offer.task, offer.make_arguments(random)] for offer in workload.prepare().offers]))
+"""
+
+
+def docker(*words: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(["/usr/bin/env", "docker", *words], capture_output=True, text=True, timeout=600, check=False)
+
+
+@pytest.fixture
+def image(pytestconfig: pytest.Config) -> str:
+    """Build the image, which is quick where nothing has changed."""
+    done = docker("build", "--quiet", "--target", "fleet", "--tag", IMAGE, str(pytestconfig.rootpath))
+    assert done.returncode == 0, done.stderr
+    return IMAGE
+
+
+@pytest.fixture
+def stack(project: ProjectUnderTest, image: str, tmp_path: Path) -> Iterator[Stack]:
+    fleet = load_fleet(project.root / "packages/app/src/app/fleet.toml")
+    folder = tmp_path / "compose"
+    with Stack(compose_file=project.root / "compose/compose.yaml", folder=folder, fleet=fleet, image=image) as stack:
+        yield stack
+
+
+@pytest.mark.timeout(700)
+def test_the_stack_is_healthy_and_closed_and_loses_nothing_when_it_is_stopped(stack: Stack) -> None:
+    stack.up()
+    expect_declared_replicas(stack)
+    expect_no_rights(stack)
+
+    outside = Outside.of(stack)
+    offers = json.loads(stack.compose("exec", "-T", "celery-worker-low", "python", "-", stdin=ARGUMENTS))
+    assert len({task.split(".")[2] for task, _ in offers}) == 12
+    for task, arguments in offers:
+        outside.send(task, [tuple(arguments)], queue=stack.fleet.tier_of_task(task).queue)
+    outside.expect_nothing_lost(deadline_seconds=60)
+
+    for tier in stack.fleet:
+        outside.send(SERVE, [(0.5,)] * 100, queue=tier.queue)
+    stack.compose("stop")
+    assert {one["State"]["ExitCode"] for one in stack.containers()} == {0}
+    stack.up()
+    outside.again().expect_nothing_lost(deadline_seconds=120)
+
+    expect_silence_about_secrets(stack)
+
+
+def expect_declared_replicas(stack: Stack) -> None:
+    for tier in stack.fleet:
+        assert len(stack.ids(f"celery-worker-{tier.name}")) == tier.replicas
+    assert len(stack.ids("celery-beat")) == 1
+
+
+def expect_no_rights(stack: Stack) -> None:
+    for one in stack.containers():
+        users = [line.split()[1] for line in stack.run("docker", "top", one["Id"], "-eo", "pid,uid").splitlines()[1:]]
+        assert users, one["Name"]
+        assert "0" not in users, one["Name"]
+        host = one["HostConfig"]
+        assert host["ReadonlyRootfs"]
+        assert host["CapDrop"] == ["ALL"]
+        assert host["SecurityOpt"] == ["no-new-privileges:true"]
+        published = [binding for bindings in (host["PortBindings"] or {}).values() for binding in bindings]
+        assert {binding["HostIp"] for binding in published} <= {"127.0.0.1"}
+
+
+def expect_silence_about_secrets(stack: Stack) -> None:
+    told = json.dumps(stack.containers()) + stack.compose("logs", "--no-color")
+    for path in (stack.folder / "secrets").iterdir():
+        for word in path.read_text().strip().replace(":", " ").split():
+            assert len(word) < 40 or word not in told, path.name
+
+
+@pytest.mark.parametrize(
+    ("options", "exit_code", "words"),
+    [
+        pytest.param(["--env=DEPLOYTOOLS_FLEET=/none.toml"], 3, ["/none.toml", "no such fleet file"], id="no fleet"),
+        pytest.param(
+            ["--env=CELERY_BROKER_PASSWORD_FILE=/run/secrets/none"],
+            4,
+            ["CELERY_BROKER_PASSWORD_FILE=/run/secrets/none", "No such file"],
+            id="no secret",
+        ),
+        pytest.param([], 6, ["redis://fleet@127.0.0.1:1/0", "refused"], id="no broker"),
+    ],
+)
+def test_a_container_that_cannot_start_says_why_in_a_line(
+    image: str, options: list[str], exit_code: int, words: list[str]
+) -> None:
+    broker = "--env=CELERY_BROKER_URL=redis://fleet@127.0.0.1:1/0"
+    done = docker("run", "--rm", "--read-only", broker, *options, image, "worker.high")
+
+    [line] = done.stderr.splitlines()
+    assert done.returncode == exit_code
+    for word in words:
+        assert word in line
+
+
+def test_a_container_whose_password_is_wrong_is_restarted_and_never_ready(stack: Stack) -> None:
+    stack.compose("up", "--detach", "--no-build", "--wait", "broker")
+    stack.password_file.write_text("wrong\n")
+    stack.compose("up", "--detach", "--no-build", "celery-worker-high")
+
+    def restarts() -> list[dict[str, object]]:
+        workers = [one for one in stack.containers() if "worker" in one["Name"]]
+        return [one for one in workers if one["RestartCount"] >= 2]
+
+    for one in wait_until(restarts, "restarts", deadline_seconds=60, poll_seconds=0.5):
+        state = one["State"]
+        assert isinstance(state, dict)
+        assert state["Health"]["Status"] != "healthy"
+    assert "it refuses us (WRONGPASS" in stack.compose("logs", "--no-color", "celery-worker-high")
