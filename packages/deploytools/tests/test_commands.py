@@ -10,6 +10,7 @@ from celery.bin.base import CeleryCommand, CLIContext
 from celery.bin.beat import beat
 from celery.bin.events import events
 from celery.bin.worker import worker
+from hypothesis import given, settings
 
 from deploytools.commands import (
     Command,
@@ -21,6 +22,7 @@ from deploytools.commands import (
     worker_command,
 )
 from deploytools.fleet import Fleet, Tier
+from deploytools.testing.strategies import valid_fleets
 
 PYTHON = sys.executable
 CELERY = (PYTHON, "-m", "deploytools.celery", "-A", "app.tasks:celery_app")
@@ -100,6 +102,16 @@ def test_celery_understands_every_option_of_a_worker(fleet: Fleet, name: str) ->
     }
     assert {option: options[option] for option in expected} == expected
     assert str(options["hostname"]).startswith(f"{name}-7@")
+
+
+@settings(max_examples=100)
+@given(valid_fleets())
+def test_celery_understands_every_option_of_a_worker_of_any_fleet(fleet: Fleet) -> None:
+    for tier in fleet:
+        options = parsed(worker, worker_command(fleet, tier, log_level="info", node="7").argv)
+
+        assert options["queues"] == [tier.queue]
+        assert options["autoscale"] == (tier.autoscale.max, tier.autoscale.min)
 
 
 def test_celery_understands_every_option_of_a_development_worker(fleet: Fleet) -> None:

@@ -8,10 +8,10 @@ import msgspec
 import pytest
 from celery.app.routes import MapRoute
 from hypothesis import given
-from hypothesis import strategies as st
 
 from deploytools.errors import FleetFileError
-from deploytools.fleet import RESERVED_TIER_NAMES, Autoscale, Fleet, Queue, Resources, Tier, parse_fleet
+from deploytools.fleet import Fleet, Queue, Tier, parse_fleet
+from deploytools.testing.strategies import valid_fleets
 
 # The tables of the deployment guide: queue, tasks, autoscale, base concurrency, replicas, CPUs, memory.
 GUIDE = {
@@ -38,50 +38,6 @@ def fleet_file(fleet: Fleet) -> str:
     head = msgspec.to_builtins(fleet)
     tiers = {tier.pop("name"): tier for tier in head.pop("tiers")}
     return f"deploy = {to_toml(head.pop('deploy'))}\nfleet = {to_toml(head)}\ntiers = {to_toml(tiers)}\n"
-
-
-words = st.from_regex(r"[a-z][a-z0-9_]{0,6}", fullmatch=True)
-tier_names = st.from_regex(r"[a-z][a-z0-9_-]{0,6}", fullmatch=True).filter(lambda name: name not in RESERVED_TIER_NAMES)
-resources = st.builds(
-    Resources,
-    cpus=st.floats(0.1, 64),
-    memory=st.builds("{}{}".format, st.integers(1, 9999), st.sampled_from("MG")),
-)
-
-
-@st.composite
-def valid_tiers(draw: st.DrawFn, name: str) -> Tier:
-    smallest, ordinary, largest = sorted(draw(st.lists(st.integers(1, 64), min_size=3, max_size=3)))
-    endings = draw(st.lists(words.map("{}.*".format) | words, min_size=1, max_size=4, unique=True))
-    tier: Tier = draw(
-        st.builds(
-            Tier,
-            name=st.just(name),
-            queue=st.just(f"{name}.queue"),
-            tasks=st.just(tuple(f"shop.{name}.{number}.{ending}" for number, ending in enumerate(endings))),
-            start_within_seconds=st.floats(0.001, 86_400),
-            concurrency=st.just(ordinary),
-            autoscale=st.just(Autoscale(min=smallest, max=largest)),
-            time_limit_seconds=st.integers(1, 86_400),
-            max_tasks_per_child=st.integers(1, 10_000),
-            prefetch_multiplier=st.integers(1, 8),
-            replicas=st.integers(1, 16),
-            nice=st.integers(0, 19),
-            resources=st.none() | resources,
-        )
-    )
-    return tier
-
-
-@st.composite
-def valid_fleets(draw: st.DrawFn) -> Fleet:
-    names = draw(st.lists(tier_names, min_size=1, max_size=4, unique=True))
-    return Fleet(
-        app=draw(st.sampled_from(["shop", "shop.tasks:app"])),
-        default_tier=draw(st.sampled_from(names)),
-        tiers=tuple(draw(valid_tiers(name)) for name in names),
-        workload=draw(st.sampled_from([None, "shop.workload:source"])),
-    )
 
 
 def test_the_declared_fleet_has_exactly_the_numbers_of_the_deployment_guide(fleet: Fleet) -> None:

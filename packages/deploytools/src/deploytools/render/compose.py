@@ -131,7 +131,7 @@ def _fleet_service(
         "environment": _environment(deploy),
         "secrets": ["broker_password"],
         "volumes": _volumes(deploy),
-        **({"labels": deploy.labels} if deploy.labels else {}),
+        **({"labels": _literal(deploy.labels)} if deploy.labels else {}),
         "healthcheck": _healthcheck("python", "-m", "deploytools.health", str(port), path),
         "stop_grace_period": f"{grace_seconds}s",
         "depends_on": {BROKER: {"condition": "service_healthy"}},
@@ -198,11 +198,16 @@ def _hardened() -> dict[str, Any]:
 
 
 def _environment(deploy: Deploy) -> dict[str, str]:
-    return environment(BROKER) | {"CELERY_LOGLEVEL": _variable("CELERY_LOGLEVEL")} | deploy.environment
+    return environment(BROKER) | {"CELERY_LOGLEVEL": _variable("CELERY_LOGLEVEL")} | _literal(deploy.environment)
 
 
 def _volumes(deploy: Deploy) -> list[str]:
     return [f"state:{STATE}", *deploy.volumes]
+
+
+def _literal(values: dict[str, str]) -> dict[str, str]:
+    """Return values as compose leaves them alone: `$` begins a variable there."""
+    return {name: value.replace("$", "$$") for name, value in values.items()}
 
 
 def _limits(resources: Resources | None) -> dict[str, Any]:
