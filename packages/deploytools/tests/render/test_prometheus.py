@@ -70,7 +70,7 @@ def test_the_committed_files_are_as_the_fleet_file_has_them() -> None:
 def test_a_promise_is_a_bound_of_the_histogram(shop: Fleet) -> None:
     (tier,) = shop
     seen = Counts([tier.start_within_seconds])
-    seen.count_start(Key(tier.name, "a"), wait_seconds=1, is_first=True, publisher="web")
+    seen.count_start(Key(tier.name, "a"), wait_seconds=1)
     bounds = {sample.labels.get("le") for metric in seen.collect() for sample in metric.samples}
     assert promise_bound(tier) in bounds
     kept = [rule for rule in rules(shop, "recording.rules.yml") if "kept" in rule["record"]]

@@ -1,4 +1,4 @@
-"""`deploy/kubernetes`: a Deployment a tier, scaled on its wait; beat; and what closes them off. A base for kustomize."""
+"""`deploy/kubernetes`: a Deployment a tier, scaled on its wait; beat; what closes them off. A base for kustomize."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
@@ -43,9 +43,9 @@ def render(plan: Plan) -> Iterable[Rendering]:
         "celery-beat.yaml": [_beat(fleet.deploy)],
     }
     sources = (
-        "resources: `resources` of the tier; terminationGracePeriodSeconds: its `time_limit_seconds` + 10 s; thresholds:",
-        "`start_within_seconds` and `autoscale`; replicas: `replicas`, scaled to four times that. There is no preStop:",
-        "no traffic is routed to a worker, and SIGTERM alone makes it take no more tasks and finish those it has.",
+        "resources: `resources` of the tier; terminationGracePeriodSeconds: its `time_limit_seconds` + 10 s;",
+        "thresholds: `start_within_seconds` and `autoscale`; replicas: `replicas`, scaled to four times that.",
+        "There is no preStop: no traffic is routed to a worker, and SIGTERM alone makes it take no more tasks and finish those it has.",
     )
     for name, manifests in files.items():
         patched = [_patched(manifest, fleet) for manifest in manifests]
