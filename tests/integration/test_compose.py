@@ -3,10 +3,17 @@
 import json
 import subprocess
 from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
+from random import Random
+from threading import Event, Thread
 
 import pytest
 
+from deploytools.deploy.fleet import roll_fleet
+from deploytools.deploy.roll import roll
+from deploytools.errors import VerdictError
 from deploytools.fleet import load_fleet
 from deploytools.testing.project import ProjectUnderTest
 from deploytools.testing.stack import Outside, Stack
@@ -68,13 +75,13 @@ def test_the_stack_is_healthy_and_closed_and_loses_nothing_when_it_is_stopped(st
 
 def expect_declared_replicas(stack: Stack) -> None:
     for tier in stack.fleet:
-        assert len(stack.ids(f"celery-worker-{tier.name}")) == tier.replicas
-    assert len(stack.ids("celery-beat")) == 1
+        assert len(stack.engine.containers(f"celery-worker-{tier.name}")) == tier.replicas
+    assert len(stack.engine.containers("celery-beat")) == 1
 
 
 def expect_no_rights(stack: Stack) -> None:
     for one in stack.containers():
-        users = [line.split()[1] for line in stack.run("docker", "top", one["Id"], "-eo", "pid,uid").splitlines()[1:]]
+        users = [line.split()[1] for line in stack.engine.docker("top", one["Id"], "-eo", "pid,uid").splitlines()[1:]]
         assert users, one["Name"]
         assert "0" not in users, one["Name"]
         host = one["HostConfig"]
@@ -90,6 +97,58 @@ def expect_silence_about_secrets(stack: Stack) -> None:
     for path in (stack.folder / "secrets").iterdir():
         for word in path.read_text().strip().replace(":", " ").split():
             assert len(word) < 40 or word not in told, path.name
+
+
+NEXT_VERSION = f"""
+FROM {IMAGE}
+USER 0
+RUN printf '\\nfrom celery import shared_task\\n@shared_task(name="app.tasks.chat.later")\\ndef later(): pass\\n' \\
+  >> "$(echo /opt/venv/lib/python3*/site-packages/app/tasks/chat.py)"
+USER 10001:10001
+"""
+
+
+@contextmanager
+def load(outside: Outside, queue: str, *, a_second: float, longest_seconds: float) -> Iterator[None]:
+    """Offer tasks of 0.1 s and more, as somebody outside would, until the end of the block."""
+    over, chance = Event(), Random(8)
+
+    def publish() -> None:
+        while not over.wait(chance.expovariate(a_second)):
+            outside.send(SERVE, [(chance.uniform(0.1, longest_seconds),)], queue=queue)
+
+    publisher = Thread(target=publish)
+    publisher.start()
+    try:
+        yield
+    finally:
+        over.set()
+        publisher.join()
+
+
+@pytest.mark.timeout(400)
+def test_a_roll_under_load_loses_nothing_and_brings_back_what_was_too_new(stack: Stack) -> None:
+    tier, service = stack.fleet.tier("high"), "celery-worker-high"
+    stack.engine.docker("build", "--quiet", "--tag", f"{IMAGE}-next", "-", stdin=NEXT_VERSION)
+    stack.compose("up", "--detach", "--no-build", "--wait", "broker", service)
+    outside = Outside.of(stack)
+    [too_new] = outside.send("app.tasks.chat.later", [()], queue=tier.queue)
+    old = stack.engine.containers(service)
+    with load(outside, tier.queue, a_second=10, longest_seconds=1.5):
+        broken = replace(stack.engine, variables={**stack.engine.variables, "CELERY_LOGLEVEL": "loud"})
+        with pytest.raises(VerdictError, match="the old ones go on: CELERY_LOGLEVEL=loud"):
+            roll(broken, service, count=1, grace_seconds=1, ready_seconds=5)
+        assert stack.engine.containers(service) == old
+
+        new = replace(stack.engine, variables={**stack.engine.variables, "FLEET_IMAGE": f"{IMAGE}-next"})
+        roll_fleet(new, stack.fleet, tier="high", grace_seconds=None, say=print)
+
+    now = stack.engine.inspect(stack.engine.containers(service))
+    assert [each["Config"]["Image"] for each in now] == [f"{IMAGE}-next"] * tier.replicas
+    ended = outside.expect_nothing_lost(deadline_seconds=60)
+    assert ended[too_new][0]["task"] == "app.tasks.chat.later"
+    nodes = {report["node"] for reports in ended.values() for report in reports}
+    assert len(nodes) == 2 * tier.replicas  # old and new ones took part
 
 
 @pytest.mark.parametrize(

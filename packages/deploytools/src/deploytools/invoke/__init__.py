@@ -8,6 +8,7 @@ from deploytools.invoke import (
     beat,
     broker,
     dead,
+    deploy,
     fleet_run,
     flower,
     inspection,
@@ -31,6 +32,7 @@ def namespace() -> Collection:
     root.add_collection(load.ns)
     root.add_collection(render.ns)
     root.add_collection(secrets.ns)
+    root.add_collection(deploy.ns)
     for task in (beat.beat, flower.flower, *fleet_run.TASKS, *inspection.TASKS):
         root.add_task(task)
     return root

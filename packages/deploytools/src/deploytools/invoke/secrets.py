@@ -1,5 +1,6 @@
 """`secrets.init`: the passwords of a compose deployment."""
 
+from pathlib import Path
 from typing import Any
 
 from invoke.collection import Collection
@@ -16,13 +17,15 @@ def init(_: Any) -> None:
     write_secrets()
 
 
-def write_secrets() -> None:
-    """Make what is missing, and say which files these are."""
+def write_secrets() -> list[Path]:
+    """Make what is missing; print and return which files these are."""
     from deploytools.deploy.secrets import init_secrets
 
     project = current_project()
-    for path in init_secrets(project.root / FOLDER, project.fleet()):
+    made = init_secrets(project.root / FOLDER, project.fleet())
+    for path in made:
         print(path.relative_to(project.root))
+    return made
 
 
 ns = Collection("secrets", init)

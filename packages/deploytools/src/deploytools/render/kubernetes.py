@@ -45,7 +45,8 @@ def render(plan: Plan) -> Iterable[Rendering]:
     sources = (
         "resources: `resources` of the tier; terminationGracePeriodSeconds: its `time_limit_seconds` + 10 s;",
         "thresholds: `start_within_seconds` and `autoscale`; replicas: `replicas`, scaled to four times that.",
-        "There is no preStop: no traffic is routed to a worker, and SIGTERM alone makes it take no more tasks and finish those it has.",
+        "There is no preStop: no traffic is routed to a worker, and SIGTERM alone makes it take no more tasks and",
+        "finish those it has.",
     )
     for name, manifests in files.items():
         patched = [_patched(manifest, fleet) for manifest in manifests]

@@ -2,7 +2,6 @@
 
 import base64
 import json
-import subprocess
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -14,15 +13,13 @@ import redis
 from celery import Celery
 
 from deploytools.broker.address import parse_address
+from deploytools.deploy.engine import Engine
 from deploytools.deploy.secrets import init_secrets
 from deploytools.fleet import Fleet
 from deploytools.publish import send_many
-from deploytools.settings import environment_with
 from deploytools.testing.waiting import wait_until
 from deploytools.worker import install
 from deploytools.worker.probe import PROBE_QUEUE
-
-COMMAND_DEADLINE_SECONDS = 300
 
 
 @dataclass(kw_only=True)
@@ -43,29 +40,19 @@ class Stack:
     def __exit__(self, *_: object) -> None:
         self.compose("--profile", "*", "down", "--volumes", "--timeout", "5")
 
+    @property
+    def engine(self) -> Engine:
+        """The engine it runs on."""
+        place = ("--project-directory", str(self.folder), "--project-name", self.name)
+        ports = dict.fromkeys(("BROKER_PORT", "FLOWER_PORT", "PROMETHEUS_PORT", "LOCUST_PORT"), "0")
+        return Engine(
+            project=("--file", str(self.compose_file), *place),
+            variables={**ports, "FLEET_IMAGE": self.image, **self.variables},
+        )
+
     def compose(self, *words: str, stdin: str | None = None) -> str:
         """Run `docker compose` on it; return what it prints."""
-        return self.run("docker", *self._compose, *words, stdin=stdin)
-
-    @property
-    def _compose(self) -> tuple[str, ...]:
-        place = ("--project-directory", str(self.folder), "--project-name", self.name)
-        return ("compose", "--file", str(self.compose_file), *place)
-
-    def run(self, *argv: str, stdin: str | None = None, **env: str) -> str:
-        """Run a program with the stack's variables; return its output, and show all of it if it fails."""
-        ports = dict.fromkeys(("BROKER_PORT", "FLOWER_PORT", "PROMETHEUS_PORT", "LOCUST_PORT"), "0")
-        done = subprocess.run(
-            argv,
-            env=environment_with(**{**ports, "FLEET_IMAGE": self.image, **self.variables, **env}),
-            input=stdin,
-            capture_output=True,
-            text=True,
-            timeout=COMMAND_DEADLINE_SECONDS,
-            check=False,
-        )
-        assert done.returncode == 0, f"{' '.join(argv)}: exit code {done.returncode}\n{done.stdout}{done.stderr}"
-        return done.stdout
+        return self.engine.compose(*words, stdin=stdin)
 
     def up(self) -> None:
         """Start it; wait until all is healthy."""
@@ -73,12 +60,7 @@ class Stack:
 
     def containers(self) -> list[dict[str, Any]]:
         """Return what the engine knows of each container."""
-        found: list[dict[str, Any]] = json.loads(self.run("docker", "inspect", *self.ids()))
-        return found
-
-    def ids(self, service: str = "") -> list[str]:
-        """Return the ids of its containers, or those of a service."""
-        return self.compose("ps", "--all", "--quiet", *([service] if service else [])).split()
+        return self.engine.inspect(self.engine.containers())
 
     def address(self, service: str, port: int) -> str:
         """Return where a service's port is on this host."""
