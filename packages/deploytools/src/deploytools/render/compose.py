@@ -225,8 +225,8 @@ def _healthcheck(*argv: str) -> dict[str, Any]:
     return {
         "test": ["CMD", *argv],
         "interval": f"{PROBE_SECONDS // 2}s",
-        "timeout": "5s",
-        "retries": 3,
+        "timeout": f"{PROBE_SECONDS}s",
+        "retries": 6,  # the first success ends the start period, and a fleet is slow for longer
         "start_period": f"{START_SECONDS}s",
     }
 
