@@ -49,6 +49,11 @@ def find_project(environ: Mapping[str, str], start: Path, packaged_fleet: Path |
     return Project(root=root, fleet_path=fleet_path, state=start / state if state else root / ".deploytools")
 
 
+def has_fleet(environ: Mapping[str, str], start: Path) -> bool:
+    """Say whether `find_project` would find a fleet file."""
+    return bool(environ.get("DEPLOYTOOLS_FLEET") or _find_root(start.resolve())[1])
+
+
 def code_folders(project: Project, fleet: Fleet) -> list[Path]:
     """Return the folders whose Python code the application is made of, without importing it."""
     spec = find_spec(fleet.app.partition(":")[0].partition(".")[0])

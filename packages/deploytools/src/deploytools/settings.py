@@ -9,7 +9,7 @@ import msgspec
 
 from deploytools.errors import SettingError
 from deploytools.fleet import Tier
-from deploytools.project import Project, find_project
+from deploytools.project import Project, find_project, has_fleet
 
 LOG_LEVELS = ("debug", "info", "warning", "error", "critical")
 
@@ -92,9 +92,19 @@ def current_settings() -> Settings:
     return read_settings(os.environ)
 
 
+def current_environment() -> dict[str, str]:
+    """Return this process's environment, to compare it with that of others."""
+    return dict(os.environ)
+
+
 def current_project(packaged_fleet: Path | None = None) -> Project:
     """Find the project around this process's folder; see `find_project`."""
     return find_project(os.environ, Path.cwd(), packaged_fleet)
+
+
+def current_project_if_any() -> Project | None:
+    """Find the project around this process's folder; None where there is no fleet file."""
+    return find_project(os.environ, Path.cwd()) if has_fleet(os.environ, Path.cwd()) else None
 
 
 def environment_with(**extra: str) -> dict[str, str]:

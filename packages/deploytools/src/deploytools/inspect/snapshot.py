@@ -1,5 +1,6 @@
 """What runs now, by tier: workers, processes, tasks, and what waits in the broker."""
 
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -70,7 +71,7 @@ class Snapshot:
 def take_snapshot(app: Celery, fleet: Fleet) -> Snapshot:
     """Ask broker and workers; takes about a second. Workers that do not answer in that time are not in it."""
     queues = read_queues(app, [tier.queue for tier in fleet])
-    workers = _ask_workers(app)
+    workers = _worker_states(app)
     return Snapshot(
         tiers=tuple(_tier_state(tier, queues[tier.queue], workers) for tier in fleet),
         unacked=count_unacked(app),
@@ -101,10 +102,15 @@ def _tier_state(tier: Tier, queue: QueueState, workers: tuple[WorkerState, ...])
     )
 
 
-def _ask_workers(app: Celery) -> tuple[WorkerState, ...]:
-    questions = ("stats", "active_queues", "active", "reserved")
+def ask_workers(app: Celery, questions: Sequence[str]) -> dict[str, dict[str, Any]]:
+    """Ask all workers some of `inspect`'s questions at once; return question → node → answer."""
     with ThreadPoolExecutor(max_workers=len(questions)) as threads:
-        answers = dict(zip(questions, threads.map(lambda question: _ask(app, question), questions), strict=True))
+        return dict(zip(questions, threads.map(lambda question: _ask(app, question), questions), strict=True))
+
+
+def _worker_states(app: Celery) -> tuple[WorkerState, ...]:
+    questions = ("stats", "active_queues", "active", "reserved")
+    answers = ask_workers(app, questions)
     return tuple(
         _worker_state(node, stats, **{name: answers[name].get(node, []) for name in questions[1:]})
         for node, stats in sorted(answers["stats"].items())

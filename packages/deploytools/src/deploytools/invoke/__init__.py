@@ -9,6 +9,7 @@ from deploytools.invoke import (
     broker,
     dead,
     deploy,
+    doctor,
     fleet_run,
     flower,
     inspection,
@@ -33,6 +34,11 @@ def namespace() -> Collection:
     root.add_collection(render.ns)
     root.add_collection(secrets.ns)
     root.add_collection(deploy.ns)
-    for task in (beat.beat, flower.flower, *fleet_run.TASKS, *inspection.TASKS):
+    for task in (beat.beat, doctor.doctor, flower.flower, *fleet_run.TASKS, *inspection.TASKS):
         root.add_task(task)
     return root
+
+
+def namespace_without_fleet() -> Collection:
+    """Return the commands that need no fleet."""
+    return Collection(doctor.doctor)

@@ -7,7 +7,7 @@ from invoke.collection import Collection
 from invoke.exceptions import Exit
 from invoke.program import Program
 
-from deploytools.invoke import namespace
+from deploytools.invoke import namespace, namespace_without_fleet
 
 
 def main() -> None:
@@ -19,5 +19,7 @@ def _namespace_or_exit() -> Collection:
     try:
         return namespace()
     except Exit as error:
+        if "doctor" in sys.argv[1:]:
+            return namespace_without_fleet()
         print(error.message, file=sys.stderr)
         sys.exit(error.code)
