@@ -155,6 +155,14 @@ def test_where_a_worker_is_read_is_known_only_while_it_runs(shop_fleet: FleetUnd
     assert set(targets(shop_fleet)) == {after.name}
 
 
+@pytest.mark.only_on("embedded")
+def test_where_a_beat_is_read_is_known_only_while_it_runs(shop_fleet: FleetUnderTest) -> None:
+    beat = shop_fleet.start_beat()
+    address_of(shop_fleet, "beat")
+    beat.stop()
+    assert targets(shop_fleet) == {}
+
+
 @pytest.mark.only_on("redis")
 def test_queues_are_told_by_the_leading_beat_alone(shop_fleet: FleetUnderTest) -> None:
     for _ in range(3):

@@ -1,5 +1,6 @@
 """Serve what a beat does, and, from the one that leads, what waits in the broker."""
 
+import atexit
 import time
 from typing import Any, cast
 
@@ -28,7 +29,7 @@ def _serve(sender: Any, **_: Any) -> None:
         return
     app = cast(Any, sender.app)
     try:
-        serve(
+        endpoint = serve(
             [collector, BrokerCollector(app, app.fleet, lambda: collector.is_leader)],
             BeatHealth(),
             host=settings.metrics_host,
@@ -38,6 +39,7 @@ def _serve(sender: Any, **_: Any) -> None:
         )
     except SettingError as error:
         raise SystemExit(str(error)) from None
+    atexit.register(endpoint.close)  # Celery says nothing of a beat that ends
 
 
 class BeatHealth:

@@ -14,6 +14,16 @@ def label_set(labels: dict[str, str]) -> str:
     return f"{{{pairs}}}" if pairs else ""
 
 
+def growth(counter: str, window: str) -> str:
+    """Return by how much a counter's series grew in a window, those included that began in it.
+
+    A series begins at what it counts then (a task's first failures), not at 0: `increase` would not see that. Of
+    processes that Prometheus has just found nothing is known, so their series do not count as begun.
+    """
+    begun = f"{counter} unless {counter} offset {window} and on (instance) up offset {window}"
+    return f"(({begun}) or increase({counter}[{window}]))"
+
+
 def of_worker(name: str, tier: Tier, **labels: str) -> str:
     """Return a metric of a worker of a tier, as it is scraped."""
     return series(name, instance=f"{tier.name}:9808", job="celery", tier=tier.name, worker=tier.name, **labels)

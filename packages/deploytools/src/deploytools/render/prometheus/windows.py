@@ -15,8 +15,12 @@ class Windows:
     shrink: int = 1
 
     def of(self, seconds: int) -> str:
-        """Return a window as PromQL has it; the shortest is a second."""
-        return duration(max(1, seconds // self.shrink))
+        """Return a window as PromQL has it."""
+        return duration(self.seconds(seconds))
+
+    def seconds(self, seconds: int) -> int:
+        """Return how long a window is; the shortest is a second."""
+        return max(1, seconds // self.shrink)
 
 
 def duration(seconds: int) -> str:

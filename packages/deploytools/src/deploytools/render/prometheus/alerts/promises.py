@@ -7,10 +7,12 @@ from deploytools.fleet import Fleet, Tier
 from deploytools.render.prometheus.alert import Alert, Proof, Severity
 from deploytools.render.prometheus.recording import kept_record, promise_bound, rate_record
 from deploytools.render.prometheus.series import of_queue, of_worker, series
-from deploytools.render.prometheus.windows import HOUR, MINUTE, Windows
+from deploytools.render.prometheus.windows import HOUR, MINUTE, SPANS, Windows
 
 # Of a tier's tasks, so many may start too late (fleet.Tier: the promise is for 99 %).
 BUDGET = 0.01
+# Where few tasks run, one late task of seven is a burnt budget and no reason to wake somebody.
+LEAST_LATE = 5
 # The task that is next waits for this many promises: everything behind it is late as well.
 LATE_PROMISES = 3
 
@@ -36,24 +38,26 @@ BURNS = (
 def alerts(fleet: Fleet, windows: Windows) -> Iterator[Alert]:
     """Return the alerts of each tier's promise."""
     for tier in fleet:
-        yield from (_burn(tier, burn) for burn in BURNS)
+        yield from (_burn(tier, burn, windows) for burn in BURNS)
         yield _late(tier, windows)
         yield _growing(tier, windows)
 
 
-def _burn(tier: Tier, burn: Burn) -> Alert:
+def _burn(tier: Tier, burn: Burn, windows: Windows) -> Alert:
     least = f"{1 - burn.factor * BUDGET:.3f}"
     long, short = (series(kept_record(span), tier=tier.name) for span in (burn.long, burn.short))
+    pace = series(rate_record("starts", burn.long), tier=tier.name)
+    late = f"(1 - {long}) * {pace} * {windows.seconds(SPANS[burn.long])}"
     return Alert(
         name=f"CeleryPromiseBroken{burn.name}",
         tier=tier.name,
         severity=burn.severity,
-        expr=f"{long} < {least} and {short} < {least}",
+        expr=f"{long} < {least} and {short} < {least} and {late} >= {LEAST_LATE}",
         summary=f"Tasks of tier {tier.name} start too late",
         description=(
             f"Only {{{{ $value | humanizePercentage }}}} of the tasks of the last {burn.long} started within the "
             f"{tier.start_within_seconds:g} s that tier {tier.name} promises for 99 %: "
-            f"{burn.factor:g} times more were late than may be."
+            f"{burn.factor:g} times as many were late as may be, or more."
         ),
         runbook="tasks-wait-too-long",
         proof=Proof(
@@ -75,7 +79,7 @@ def _late(tier: Tier, windows: Windows) -> Alert:
         hold=windows.of(MINUTE),
         summary=f"The oldest task of tier {tier.name} is late",
         description=(
-            f"The task that is next in {tier.queue} waits since {{{{ $value | humanizeDuration }}}}; "
+            f"The task that is next in {tier.queue} has waited for {{{{ $value | humanizeDuration }}}}; "
             f"{tier.start_within_seconds:g} s are promised."
         ),
         runbook="tasks-wait-too-long",

@@ -9,7 +9,7 @@ from deploytools.fleet import Fleet, Tier
 from deploytools.render.prometheus.alert import Alert, Proof, Severity
 from deploytools.render.prometheus.recording import rate_record
 from deploytools.render.prometheus.scraping import JOB
-from deploytools.render.prometheus.series import of_beat, of_worker
+from deploytools.render.prometheus.series import growth, of_beat, of_worker
 from deploytools.render.prometheus.windows import DAY, HOUR, MINUTE, Windows
 
 EVERY_SECONDS = 5 * MINUTE
@@ -32,12 +32,10 @@ def alerts(fleet: Fleet, windows: Windows) -> Iterator[Alert]:
 
 def _rejected(example: Tier, windows: Windows) -> Alert:
     counter, window = "celery_messages_rejected_total", windows.of(10 * MINUTE)
-    # A reason seldom seen begins at what it counts, not at 0: `increase` would not see it.
-    begun = f"{counter} unless {counter} offset {window} and on (instance) up offset {window}"
     return Alert(
         name="CeleryMessagesRejected",
         severity=Severity.WARNING,
-        expr=f"sum by (reason) (({begun}) or increase({counter}[{window}])) > {MOST_REJECTED}",
+        expr=f"sum by (reason) {growth(counter, window)} > {MOST_REJECTED}",
         summary="Messages are rejected: {{ $labels.reason }}",
         description="{{ $value | humanize }} in ten minutes. They are dead letters now.",
         runbook="something-unknown-is-sent",
@@ -109,7 +107,7 @@ def _unusual(example: Tier, windows: Windows) -> Iterator[Alert]:
             expr=expr,
             hold=windows.of(15 * MINUTE),
             summary=f"Unusually {how.lower()} tasks of tier {{{{ $labels.tier }}}}",
-            description=f"{{{{ $value | humanize }}}} a second: more than {UNUSUAL} times off this hour of other days.",
+            description=f"{{{{ $value | printf `%.3g` }}}} a second, {UNUSUAL} times off this hour of other days.",
             runbook="rate-is-unusual",
             proof=Proof(
                 series={of_worker("celery_task_submissions_total", example, task="a"): values},

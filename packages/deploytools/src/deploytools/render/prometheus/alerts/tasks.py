@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from deploytools.fleet import Fleet
 from deploytools.render.prometheus.alert import Alert, Proof, Severity
-from deploytools.render.prometheus.series import of_queue, of_worker
+from deploytools.render.prometheus.series import growth, of_queue, of_worker
 from deploytools.render.prometheus.windows import MINUTE, Windows
 
 # As in celery-exporter's mixin: 5 % in ten minutes; and not one alone, of a task that seldom runs.
@@ -16,7 +16,7 @@ def alerts(fleet: Fleet, windows: Windows) -> Iterator[Alert]:
     """Return the alerts on failures and dead letters."""
     example, window = next(iter(fleet)), windows.of(10 * MINUTE)
     failed, started = (
-        f"sum by (tier, task) (increase({name}[{window}]))"
+        f"sum by (tier, task) {growth(name, window)}"
         for name in ("celery_task_failures_total", "celery_task_wait_seconds_count")
     )
     yield Alert(
