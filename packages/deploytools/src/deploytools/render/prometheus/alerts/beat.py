@@ -20,7 +20,7 @@ def alerts(fleet: Fleet, windows: Windows) -> Iterator[Alert]:
         name="CeleryBeatMissing",
         severity=Severity.CRITICAL,
         expr="absent(celery_beat_leader == 1)",
-        hold=windows.of(MINUTE),
+        hold=windows.of(2 * MINUTE),  # one that is deployed anew is away for less
         summary="No beat leads",
         description="Periodic tasks are not sent; {{ $value }} beat short at least.",
         runbook="beat-is-silent",
