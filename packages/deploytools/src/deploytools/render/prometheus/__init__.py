@@ -19,11 +19,17 @@ PRODUCTION = Windows()
 def render(plan: Plan, windows: Windows = PRODUCTION) -> Iterator[Rendering]:
     """Return Prometheus's configuration, its rules, and `promtool test rules`'s cases for them."""
     groups = list(alert_groups(plan.fleet, windows))
+    recording = {"name": "celery waits and rates", "rules": recording_rules(plan.fleet, windows)}
+    alerting = [group.table() for group in groups]
     documents = {
         "prometheus.yml": scrape_file(plan.fleet, windows),
-        RECORDING_FILE: {"groups": [{"name": "celery waits and rates", "rules": recording_rules(plan.fleet, windows)}]},
-        ALERT_FILE: {"groups": [group.table() for group in groups]},
-        PROOF_FILE: proof_file(plan.fleet, [alert for group in groups for alert in group.alerts]),
+        RECORDING_FILE: {"groups": [recording]},
+        ALERT_FILE: {"groups": alerting},
+        PROOF_FILE: proof_file(
+            plan.fleet,
+            [alert for group in groups for alert in group.alerts],
+            order=[group["name"] for group in (recording, *alerting)],
+        ),
     }
     header = to_comment(plan.origin("render.prometheus"))
     for name, document in documents.items():

@@ -9,6 +9,8 @@ from typing import Any
 from deploytools.render.prometheus.windows import MINUTE
 
 RUNBOOKS = Path("docs/runbooks")
+# How often proofs compute all rules: this takes milliseconds, and they cover days.
+LOOK_SECONDS = 15 * MINUTE
 
 
 class Severity(StrEnum):
@@ -21,10 +23,13 @@ class Severity(StrEnum):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Proof:
-    """Series in promtool's notation, a value a minute, and when the alert must fire on them; `labels`: its own more."""
+    """Series in promtool's notation, a value a minute; when the alert must fire on them; labels that it gets from them.
+
+    `at_seconds` is a multiple of LOOK_SECONDS.
+    """
 
     series: Mapping[str, str]
-    at_seconds: int = 30 * MINUTE
+    at_seconds: int = 2 * LOOK_SECONDS
     labels: Mapping[str, str] = field(default_factory=dict)
 
 

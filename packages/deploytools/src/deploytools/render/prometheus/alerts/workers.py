@@ -3,10 +3,10 @@
 from collections.abc import Iterator
 
 from deploytools.fleet import Fleet, Tier
-from deploytools.render.prometheus.alert import Alert, Proof, Severity
+from deploytools.render.prometheus.alert import LOOK_SECONDS, Alert, Proof, Severity
 from deploytools.render.prometheus.scraping import JOB
 from deploytools.render.prometheus.series import of_queue, of_worker, series
-from deploytools.render.prometheus.windows import HOUR, MINUTE, SCRAPE_SECONDS, Windows, duration
+from deploytools.render.prometheus.windows import MINUTE, SCRAPE_SECONDS, Windows, duration
 
 
 def alerts(fleet: Fleet, windows: Windows) -> Iterator[Alert]:
@@ -36,7 +36,8 @@ def _nobody(tier: Tier, windows: Windows) -> Alert:
 
 def _stuck(tier: Tier) -> Alert:
     # No task outlives the hard limit; ending one and the next look of Prometheus come on top.
-    window = duration(tier.grace_seconds + 2 * SCRAPE_SECONDS)
+    window_seconds = tier.grace_seconds + 2 * SCRAPE_SECONDS
+    window, minutes = duration(window_seconds), window_seconds // MINUTE
     busy = series("celery_worker_processes", tier=tier.name, state="busy")
     starts = "celery_task_wait_seconds_count"
     return Alert(
@@ -55,10 +56,10 @@ def _stuck(tier: Tier) -> Alert:
         runbook="worker-is-stuck",
         proof=Proof(
             series={
-                of_worker("celery_worker_processes", tier, state="busy"): "2x120",
-                of_worker(starts, tier, task="a"): "0+1x10 10x110",
+                of_worker("celery_worker_processes", tier, state="busy"): f"2x{minutes + 60}",
+                of_worker(starts, tier, task="a"): f"0+1x10 10x{minutes + 50}",
             },
-            at_seconds=HOUR,
+            at_seconds=(window_seconds // LOOK_SECONDS + 2) * LOOK_SECONDS,
         ),
     )
 
