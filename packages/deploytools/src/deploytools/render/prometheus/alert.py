@@ -25,11 +25,12 @@ class Severity(StrEnum):
 class Proof:
     """Series in promtool's notation, a value a minute; when the alert must fire on them; labels that it gets from them.
 
-    `at_seconds` is a multiple of LOOK_SECONDS.
+    `quiet_at_seconds`: when it must not fire yet. Both are multiples of LOOK_SECONDS.
     """
 
     series: Mapping[str, str]
     at_seconds: int = 2 * LOOK_SECONDS
+    quiet_at_seconds: int | None = None
     labels: Mapping[str, str] = field(default_factory=dict)
 
 

@@ -35,7 +35,11 @@ def proof_file(fleet: Fleet, alerts: Iterable[Alert], *, order: list[str]) -> di
         "evaluation_interval": duration(LOOK_SECONDS),
         "group_eval_order": order,
         "tests": [
-            _test("a healthy fleet", healthy_series(fleet), [_nothing(at) for at in (LOOK_SECONDS, HOUR, DAY + HOUR)]),
+            _test(
+                "a healthy fleet",
+                healthy_series(fleet),
+                [_check('ALERTS{alertstate="firing"}', at) for at in (LOOK_SECONDS, HOUR, DAY + HOUR)],
+            ),
             *(_fires(alert) for alert in alerts),
         ],
     }
@@ -73,16 +77,15 @@ def _tier_series(tier: Tier) -> dict[str, str]:
 def _fires(alert: Alert) -> dict[str, Any]:
     labels = dict(sorted({"alertname": alert.name, **alert.labels, **alert.proof.labels}.items()))
     firing = series("ALERTS", alertname=alert.name, **alert.labels, alertstate="firing")
-    check = {
-        "expr": f"group by ({', '.join(labels)}) ({firing})",
-        "eval_time": duration(alert.proof.at_seconds),
-        "exp_samples": [{"labels": label_set(labels), "value": 1}],
-    }
-    return _test(f"{alert.name} {alert.tier or ''}".strip(), alert.proof.series, [check])
+    expr = f"group by ({', '.join(labels)}) ({firing})"
+    checks = [_check(expr, alert.proof.at_seconds, {"labels": label_set(labels), "value": 1})]
+    if alert.proof.quiet_at_seconds is not None:
+        checks.append(_check(expr, alert.proof.quiet_at_seconds))
+    return _test(f"{alert.name} {alert.tier or ''}".strip(), alert.proof.series, checks)
 
 
-def _nothing(at_seconds: int) -> dict[str, Any]:
-    return {"expr": 'ALERTS{alertstate="firing"}', "eval_time": duration(at_seconds), "exp_samples": []}
+def _check(expr: str, at_seconds: int, *expected: dict[str, Any]) -> dict[str, Any]:
+    return {"expr": expr, "eval_time": duration(at_seconds), "exp_samples": list(expected)}
 
 
 def _test(name: str, given: Mapping[str, str], checks: list[dict[str, Any]]) -> dict[str, Any]:

@@ -57,9 +57,10 @@ def _stuck(tier: Tier) -> Alert:
         proof=Proof(
             series={
                 of_worker("celery_worker_processes", tier, state="busy"): f"2x{minutes + 60}",
-                of_worker(starts, tier, task="a"): f"0+1x10 10x{minutes + 50}",
+                of_worker(starts, tier, task="a"): f"0+1x14 14x{minutes + 46}",
             },
             at_seconds=(window_seconds // LOOK_SECONDS + 2) * LOOK_SECONDS,
+            quiet_at_seconds=LOOK_SECONDS,  # its last task runs for a minute
         ),
     )
 
