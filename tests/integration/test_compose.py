@@ -1,6 +1,8 @@
 """The compose file of this project, really run: healthy, hardened, silent about its secrets, losing nothing."""
 
+import base64
 import json
+import shutil
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -8,6 +10,8 @@ from dataclasses import replace
 from pathlib import Path
 from random import Random
 from threading import Event, Thread
+from urllib.error import HTTPError
+from urllib.request import Request, urlopen
 
 import pytest
 
@@ -190,3 +194,39 @@ def test_a_container_whose_password_is_wrong_is_restarted_and_never_ready(stack:
         assert isinstance(state, dict)
         assert state["Health"]["Status"] != "healthy"
     assert "it refuses us (WRONGPASS" in stack.compose("logs", "--no-color", "celery-worker-high")
+
+
+@pytest.mark.timeout(300)
+def test_flower_asks_for_a_password_and_sees_the_workers(stack: Stack) -> None:
+    stack.compose("up", "--detach", "--no-build", "--wait", "broker", "celery-worker-low", "flower")
+    page = f"http://{stack.address('flower', 5555)}/workers?json=1"
+    with pytest.raises(HTTPError, match="401"):
+        urlopen(page)
+    login = base64.b64encode((stack.folder / "secrets/flower_auth").read_bytes().strip()).decode()
+
+    def workers() -> list[dict[str, object]]:
+        with urlopen(Request(page, headers={"Authorization": f"Basic {login}"})) as answer:
+            found: list[dict[str, object]] = json.load(answer)["data"]
+        return found
+
+    [worker] = wait_until(workers, "a heartbeat", deadline_seconds=60, poll_seconds=1)
+    assert str(worker["hostname"]).startswith("low-")
+
+
+@pytest.mark.timeout(300)
+def test_prometheus_sees_every_worker_and_beat(stack: Stack, project: ProjectUnderTest) -> None:
+    rules = project.root / "deploy/prometheus"
+    if not rules.is_dir():
+        pytest.skip("deploy/prometheus is not rendered here")
+    shutil.copytree(rules, stack.folder.parent / "deploy/prometheus")
+    services = ("broker", *(f"celery-worker-{tier.name}" for tier in stack.fleet), "celery-beat", "prometheus")
+    stack.compose("up", "--detach", "--no-build", "--wait", *services)
+    page = f"http://{stack.address('prometheus', 9090)}/api/v1/query?query=up%7Bjob%3D%22celery%22%7D"
+
+    def are_up() -> bool:
+        with urlopen(page) as answer:
+            values = [each["value"][1] for each in json.load(answer)["data"]["result"]]
+        assert values == ["1"] * (sum(tier.replicas for tier in stack.fleet) + 1), values
+        return True
+
+    wait_until(are_up, "every process to be scraped", deadline_seconds=90, poll_seconds=1)

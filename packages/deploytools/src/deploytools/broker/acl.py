@@ -29,10 +29,11 @@ COMMANDS = (
     *("zadd", "zrem", "zscore", "zrange", "zrangebyscore", "zrevrangebyscore"),
     *("sadd", "srem", "smembers", "publish", "psubscribe", "punsubscribe"),
 )
-# Beside its queues: kombu's bindings and unacknowledged messages, answers to `inspect`, what beat, loads, limits keep.
-KEYS = ("_kombu.binding*", "unacked*", "*.celery.pidbox", "deploytools.*")
+# Beside its queues: kombu's bindings and unacknowledged messages; `inspect` and its answers, whose queues have a stage
+# too; what Flower hears of events by; what beat, load runs, limits keep.
+KEYS = ("_kombu.binding*", "unacked*", "*.celery.pidbox*", "celeryev.*", "deploytools.*")
 # Kombu's broadcast exchanges: the pidbox, and events.
-CHANNELS = ("celery.pidbox", "celeryev")
+CHANNELS = ("celery.pidbox", "celeryev", "celeryev/*")
 
 
 def acl_rules(fleet: Fleet, *, database: int = 0) -> tuple[str, ...]:
