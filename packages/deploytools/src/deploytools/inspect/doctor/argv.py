@@ -18,6 +18,13 @@ CREDENTIALS = re.compile(r"://[^/@\s]*:[^/@\s]+@")
 # What Flower takes that lets somebody in.
 SECRET_FLOWER_OPTIONS = ("basic_auth", "oauth2_secret", "cookie_secret")
 
+# Variables that say something of the command line: Celery takes its options from the environment too.
+VARIABLES = frozenset(
+    {"FLOWER_BASIC_AUTH"}
+    | {f"CELERY_{option.name}".upper() for option in celery.params}
+    | {f"CELERY_WORKER_{option.name}".upper() for option in celery.commands["worker"].params}
+)
+
 
 def parse_command(text: str, where: str) -> CommandLine:
     """Parse a line as somebody types it, variables before it and launchers (`nice`, `uv run`) included."""
@@ -36,7 +43,7 @@ def parse_argv(words: Sequence[str], where: str, **known: Any) -> CommandLine:
         keeps = bool(re.search(r"[;&|\n]", shell)) and not re.search(r"\bexec\s+\S*celery|\bexec\s+\S*python", shell)
         return parse_argv(_first_celery(shell), where, **known, shell=shell if keeps else None)
     variables = frozenset(word.partition("=")[0] for word in words if re.match(r"[A-Z][A-Z0-9_]*=", word))
-    known["environment"] = known.get("environment", frozenset()) | variables
+    known["environment"] = (known.get("environment", frozenset()) | variables) & VARIABLES
     start = celery_starts(words)
     if start is None:
         return CommandLine(where=where, program="", refused="there is no `celery` in it", **known)

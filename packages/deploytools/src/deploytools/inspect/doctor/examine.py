@@ -35,7 +35,7 @@ class Examination:
         bad = [finding for finding in self.findings if finding.severity.rank <= fail_on.rank]
         if bad:
             raise VerdictError(
-                f"doctor: {len(bad)} findings of severity {fail_on} or worse: correct them, or give a reason in "
+                f"doctor: findings of severity {fail_on} or worse: {len(bad)}: correct them, or give a reason in "
                 "[tool.deploytools.doctor] ignore of pyproject.toml"
             )
 

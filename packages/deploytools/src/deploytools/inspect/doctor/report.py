@@ -21,7 +21,7 @@ def render(examination: Examination) -> RenderableType:
 def _blocks(examination: Examination) -> Iterator[RenderableType]:
     for _, found in groupby(examination.findings, key=lambda finding: finding.rule):
         yield from _block(list(found))
-    counts = [f"{sum(each.severity == level for each in examination.findings)} {level}s" for level in Severity]
+    counts = [f"{level}s: {sum(each.severity == level for each in examination.findings)}" for level in Severity]
     looked = len(examination.rules) - sum(map(len, examination.skipped.values()))
     yield Text(f"{', '.join(counts)}; {looked} of {len(examination.rules)} rules looked", style="bold")
     for finding, reason in examination.ignored:

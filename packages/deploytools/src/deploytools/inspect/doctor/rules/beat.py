@@ -1,107 +1,106 @@
 """The schedule, and who sends it."""
 
-from pathlib import PurePath
-
 from deploytools.inspect.doctor.evidence import AppFacts
 from deploytools.inspect.doctor.finding import Severity
 from deploytools.inspect.doctor.rule import Signs, rule
-from deploytools.inspect.doctor.rules.commands import Commands
+from deploytools.inspect.doctor.rules.commands import Commands, flag, given
 
-SHARED_FOLDERS = ("/tmp", "/var/tmp")  # noqa: S108 — named, not used
-LEADING_SCHEDULERS = ("deploytools.beat.", "redbeat.")
+HOUR_SECONDS = 3600.0
+# Schedulers of which several may run: one leads.
+LEADING = ("deploytools.beat.scheduler:Scheduler", "redbeat.RedBeatScheduler", "redbeat.schedulers:RedBeatScheduler")
 
 
 @rule(
     Severity.ERROR,
     consequence="Every periodic task is sent once by each of them.",
-    fix="Run one, or a scheduler of which one leads: `deploytools beat`.",
-    source="celery#2856, celery#1495; the guide's `periodic tasks execute multiple times`",
+    fix="One of them, or a scheduler with a leader: `deploytools beat`. A pid file guards one host only.",
+    source="celery#2856, celery#1495",
 )
-def beats_side_by_side(commands: Commands) -> Signs:
-    """Several beats send the schedule."""
+def several_beats(commands: Commands, app: AppFacts | None = None) -> Signs:
+    """More than one process sends the schedule."""
+    configured = app.conf["beat_scheduler"] if app else ""
     beats = [
         command
         for command in commands
-        if command.has_beat and not str(command.options.get("scheduler", "")).startswith(LEADING_SCHEDULERS)
+        if command.has_beat and (command.options.get("scheduler") or configured) not in LEADING
     ]
     if len(beats) > 1:
-        yield ", ".join(command.where for command in beats), f"{len(beats)} without a common leader"
+        yield ", ".join(command.where for command in beats), f"{len(beats)} schedulers without a leader"
 
 
 @rule(
     Severity.WARNING,
-    consequence="Each further worker sends the schedule once more.",
-    fix="Run beat as a program of its own.",
+    consequence="Each worker started like this sends the schedule; a second replica doubles every periodic task.",
+    fix="A process of its own: `deploytools beat`.",
     source="celery#6313",
 )
 def beat_inside_worker(commands: Commands) -> Signs:
-    """A worker is a beat as well."""
-    for command in commands:
-        if command.program == "worker" and command.has_beat:
-            yield command.where, "-B"
+    """A worker runs beat inside."""
+    yield from given(commands, "beat")
 
 
 @rule(
     Severity.WARNING,
-    consequence="All projects of this host write it, and it is gone after a restart: runs are sent twice or missed.",
-    fix="Name a file of its own (`CELERY_BEAT_SCHEDULE`), or keep the state in Redis (`deploytools beat`).",
-    source="celery/beat.py:566-688; the guide's default",
+    consequence="All projects of the host share /tmp, and a reboot empties it: what was sent when is forgotten.",
+    fix="A folder of the project's (`--schedule=/var/lib/…`), or state in Redis: `deploytools beat`.",
+    source="celery/beat.py:566-688",
 )
-def beat_state_in_tmp(commands: Commands) -> Signs:
-    """Beat remembers what it sent in a temporary folder."""
+def schedule_in_tmp(commands: Commands) -> Signs:
+    """Beat keeps its state in /tmp."""
     for command in commands:
-        schedule = str(command.options.get("schedule") or "")
-        if command.has_beat and schedule.startswith(SHARED_FOLDERS):
-            yield command.where, f"--schedule={PurePath(schedule)}"
+        for option in ("schedule", "schedule_filename"):
+            path = str(command.options.get(option) or "")
+            if path.startswith(("/tmp/", "/var/tmp/")):  # noqa: S108 — looked for, not used
+                yield command.where, flag(option, path)
+
+
+@rule(
+    Severity.NOTE,
+    consequence="It keeps a second beat off this host only, and whoever removes it to start one has two.",
+    fix="`--pidfile=` and a scheduler with a leader: `deploytools beat`.",
+    source="celery/platforms.py:192-222",
+)
+def pidfile_guards_one_host(commands: Commands) -> Signs:
+    """A pid file is what keeps beat single."""
+    for command in commands:
+        if command.has_beat and command.options.get("pidfile"):
+            yield command.where, flag("pidfile", command.options["pidfile"])
+
+
+@rule(
+    Severity.WARNING,
+    consequence="While no worker runs they pile up; when one is back it runs all of them.",
+    fix="`'options': {'expires': <the interval>}`.",
+    source="docs/explanation-beat.md",
+)
+def periodic_task_never_expires(app: AppFacts) -> Signs:
+    """A task that is sent more often than hourly never expires."""
+    for entry in app.entries:
+        if entry.every_seconds is not None and entry.every_seconds < HOUR_SECONDS and not entry.expires:
+            yield f"beat_schedule {entry.name}", f"every {entry.every_seconds:g} s, no expires"
 
 
 @rule(
     Severity.ERROR,
-    consequence="Beat or worker does not start while that program lives; who removes the file starts two.",
-    fix="Run it under a supervisor without a pid file (`--pidfile=`).",
-    source="celery/platforms.py:192-222; the guide's `rm /tmp/celerybeat.pid`",
-)
-def pidfile_of_another(commands: Commands) -> Signs:
-    """The pid file names a program that is not Celery."""
-    for command in commands:
-        if command.pidfile_holder:
-            yield command.where, f"--pidfile={command.options.get('pidfile')}: {command.pidfile_holder}"
-
-
-@rule(
-    Severity.ERROR,
-    consequence="Its messages are refused by every worker.",
-    fix="Correct the name, or import the task's module.",
+    consequence="It is sent on time, and thrown away by the worker that gets it.",
+    fix="Correct the name, or import the module that has the task (`include`, `imports`).",
     source="celery/worker/consumer/consumer.py:752-783",
 )
-def entry_of_unknown_task(app: AppFacts) -> Signs:
-    """The schedule names a task that does not exist."""
+def periodic_task_unknown(app: AppFacts) -> Signs:
+    """The schedule sends a task that is not registered."""
     for entry in app.entries:
         if entry.task not in app.tasks:
-            yield entry.name, f"task {entry.task!r}"
-
-
-@rule(
-    Severity.WARNING,
-    consequence="While no worker runs they pile up; then all of them run, one after the other.",
-    fix="Add `'options': {'expires': …}`, not longer than until the next is due.",
-    source="celery/beat.py: apply_entry passes options",
-)
-def entry_never_expires(app: AppFacts) -> Signs:
-    """A frequent entry's tasks do not expire."""
-    for entry in app.entries:
-        if entry.every_seconds is not None and not entry.expires:
-            yield entry.name, f"every {entry.every_seconds:g} s, no expires"
+            yield f"beat_schedule {entry.name}", entry.task
 
 
 @rule(
     Severity.ERROR,
-    consequence="Nobody gets what beat sends there.",
-    fix="Correct the queue of the entry's options.",
-    source="celery/app/amqp.py",
+    consequence="It is sent where no worker consumes, or beat fails with QueueNotFound.",
+    fix="Correct the queue, or leave it to the routes.",
+    source="run",
 )
-def entry_to_undeclared_queue(app: AppFacts) -> Signs:
+def periodic_task_to_undeclared_queue(app: AppFacts) -> Signs:
     """The schedule names a queue that is not declared."""
     for entry in app.entries:
         if entry.queue and app.queues and entry.queue not in app.queue_names:
-            yield entry.name, f"queue {entry.queue!r}"
+            yield f"beat_schedule {entry.name}", entry.queue

@@ -1,7 +1,6 @@
-"""Whether what was accepted is run: acknowledgement, limits, and what Celery's own Redis transport loses."""
+"""Whether a task that was accepted is run to its end, and once."""
 
-from deploytools.fleet import Fleet
-from deploytools.inspect.doctor.evidence import AppFacts, WorkerFacts
+from deploytools.inspect.doctor.evidence import STOCK_AUTOSCALER, AppFacts, WorkerFacts
 from deploytools.inspect.doctor.finding import Severity
 from deploytools.inspect.doctor.rule import Signs, rule
 from deploytools.inspect.doctor.rules.commands import (
@@ -14,67 +13,125 @@ from deploytools.inspect.doctor.rules.commands import (
     workers_of,
 )
 
-# kombu looks at overdue messages each `interval` seconds, and does so in earnest each `throttle`-th time.
-RESTORE_DEFAULTS = {"unacked_restore_interval": 10, "unacked_restore_throttle": 10}
-SLOW_RESTORE_SECONDS = 30
-
 
 @rule(
-    Severity.ERROR,
-    consequence="A worker or process that is killed takes its running tasks along: they are acknowledged already.",
-    fix="Set `task_acks_late = True`, and make tasks safe to run twice.",
-    source="celery/app/defaults.py:271; run: a killed worker's tasks are gone",
+    Severity.WARNING,
+    consequence="A task whose process or host dies is gone: it was acknowledged before it ran.",
+    fix="`task_acks_late = True` with `task_reject_on_worker_lost = True`; exceptions say so in `@app.task`.",
+    source="run: child and worker killed",
 )
-def acknowledged_before_run(app: AppFacts) -> Signs:
+def acknowledged_early(app: AppFacts) -> Signs:
     """Tasks are acknowledged before they run."""
-    if names := early_tasks(app):
-        yield app.name, f"acks_late is off for {counted(names)}"
-
-
-@rule(
-    Severity.ERROR,
-    consequence="A pool process that is killed (out of memory) fails its task for good, although it acknowledges late.",
-    fix="Set `task_reject_on_worker_lost = True`, with a delivery limit (a hardened fleet has one).",
-    source="celery/worker/request.py:749-761; run",
-)
-def lost_process_fails_task(app: AppFacts) -> Signs:
-    """A late acknowledgement does not cover a lost process."""
-    names = sorted(name for name, task in app.own_tasks.items() if task.acks_late and not task.reject_on_worker_lost)
-    if names:
-        yield app.name, f"reject_on_worker_lost is off for {counted(names)}"
+    if not app.conf["task_acks_late"] and (names := early_tasks(app)):
+        yield app.name, f"task_acks_late = False: {counted(names)}"
 
 
 @rule(
     Severity.WARNING,
-    consequence="A task that kills its process each time is given back each time, for ever.",
-    fix='Use a delivery limit: `transport = "hardened"` in the fleet file, or quorum queues.',
-    source="celery#6103; run: endless",
+    consequence="A task whose process is killed, by the kernel's OOM killer say, fails and is acknowledged: gone.",
+    fix="`task_reject_on_worker_lost = True` where redelivery is bounded, else `task_retry_on_worker_lost` (5.7).",
+    source="celery/worker/request.py:738-761; run",
 )
-def poison_task_loops(app: AppFacts) -> Signs:
-    """Tasks of lost processes are given back without a limit."""
-    names = sorted(name for name, task in app.own_tasks.items() if task.acks_late and task.reject_on_worker_lost)
-    if app.on_stock_redis and names:
-        yield app.name, f"reject_on_worker_lost on kombu's own transport, for {counted(names)}"
+def lost_with_its_process(app: AppFacts) -> Signs:
+    """Tasks are acknowledged late, but not given back when their process dies."""
+    if app.conf.get("task_retry_on_worker_lost"):
+        return
+    names = [name for name, task in app.own_tasks.items() if task.acks_late and not task.reject_on_worker_lost]
+    if names:
+        yield app.name, f"acks_late without reject_on_worker_lost: {counted(sorted(names))}"
+
+
+@rule(
+    Severity.WARNING,
+    consequence="A task that always kills its process is delivered again for ever, and takes process after process.",
+    fix="`task_retry_on_worker_lost = True` (5.7: bounded by max_retries), or the fleet's transport.",
+    source="celery#6103; run: no limit",
+)
+def redelivered_for_ever(app: AppFacts) -> Signs:
+    """What a dead process gives back is delivered without limit."""
+    if not app.on_stock_redis or app.conf.get("task_retry_on_worker_lost"):
+        return
+    names = [name for name, task in app.own_tasks.items() if task.acks_late and task.reject_on_worker_lost]
+    if names:
+        yield app.name, f"reject_on_worker_lost on kombu's Redis transport: {counted(sorted(names))}"
 
 
 @rule(
     Severity.ERROR,
-    consequence="Redis hands the task to a second worker while the first still runs it: it runs twice, or more often.",
-    fix="Set `broker_transport_options['visibility_timeout']` above twice the longest time limit.",
-    source="kombu#337; run: an 11 s task ran three times with a timeout of 4 s",
+    consequence="A task that reaches its limit is put back without a count: six runs in eleven seconds.",
+    fix="Leave `task_acks_on_timeout` true, and retry in the task where that makes sense.",
+    source="celery/worker/request.py:610-614; run",
 )
-def visibility_shorter_than_tasks(app: AppFacts, commands: Commands | None = None) -> Signs:
-    """The visibility timeout is shorter than a task may take."""
+def timed_out_for_ever(app: AppFacts) -> Signs:
+    """Tasks that time out are not acknowledged."""
+    late = any(task.acks_late for task in app.own_tasks.values())
+    for name in ("task_acks_on_timeout", "task_acks_on_failure_or_timeout"):
+        if late and app.on_stock_redis and app.conf.get(name) is False:
+            yield app.name, f"{name} = False"
+
+
+@rule(
+    Severity.WARNING,
+    consequence="A task that hangs keeps its process for ever. Without a limit there is no right visibility timeout "
+    "and no right grace period either.",
+    fix="`--time-limit` and a soft limit below it, on each worker.",
+    source="docs/explanation-fleet.md",
+)
+def no_time_limit(commands: Commands, app: AppFacts) -> Signs:
+    """Nothing ends a task that hangs."""
+    limits = [app.conf.get("task_time_limit"), *(task.time_limit_seconds for task in app.own_tasks.values())]
+    if (all(limits[1:]) and limits[1:]) or limits[0]:
+        return
+    for command in workers_of(commands):
+        if not command.options.get("time_limit"):
+            yield command.where, "no --time-limit, no task_time_limit"
+
+
+@rule(
+    Severity.WARNING,
+    consequence="Each process holds a second task that an idle worker could run.",
+    fix="`--disable-prefetch` (Redis), or late acknowledgement.",
+    source="run: 2 of 12 tasks taken and not running",
+)
+def one_more_is_held(commands: Commands, app: AppFacts) -> Signs:
+    """Prefetch is 1, but tasks are acknowledged early."""
+    names = early_tasks(app)
+    for command in workers_of(commands):
+        if names and multiplier(command, app) == 1 and not disables_prefetch(command, app):
+            yield command.where, f"prefetch multiplier 1, acks_late = False: {counted(names)}"
+
+
+@rule(
+    Severity.WARNING,
+    consequence="Each process takes tasks to wait behind its own, however many others are idle.",
+    fix="`--prefetch-multiplier=1` with late acknowledgement; more only for tasks of a few milliseconds.",
+    source="run: 8 of 12 tasks taken and not running",
+)
+def tasks_hoarded(commands: Commands, app: AppFacts) -> Signs:
+    """A worker takes several tasks for each process."""
+    for command in workers_of(commands):
+        if (times := multiplier(command, app)) > 1 and not disables_prefetch(command, app):
+            yield command.where, f"prefetch multiplier {times}"
+
+
+@rule(
+    Severity.ERROR,
+    consequence="Redis gives the task to a second worker while the first still runs it.",
+    fix="`broker_transport_options = {'visibility_timeout': …}` above twice the longest time limit.",
+    source="kombu/transport/redis.py:523-549; run: 3 runs; kombu#337",
+)
+def visible_too_soon(app: AppFacts, commands: Commands | None = None) -> Signs:
+    """The visibility timeout is shorter than a task may run."""
     longest = longest_limit_seconds(app, commands)
-    if app.on_stock_redis and app.visibility_seconds < longest:
-        yield app.name, f"visibility_timeout {app.visibility_seconds:g} s, longest time limit {longest:g} s"
+    if app.on_stock_redis and longest > app.visibility_seconds:
+        yield app.name, f"visibility_timeout {app.visibility_seconds:g} s, time limit {longest:g} s"
 
 
 @rule(
     Severity.ERROR,
-    consequence="Each time the timeout passes, another worker gets the same task: it runs once for each.",
-    fix="Keep ETAs below the visibility timeout, or use leases (a hardened fleet renews them).",
-    source="kombu#337; run: a task due in 14 s ran four times with a timeout of 4 s",
+    consequence="A waiting ETA task is delivered again each time the timeout passes, and runs as often.",
+    fix="Keep ETAs below the visibility timeout: store what is due later, and let beat send it.",
+    source="celery#2481, celery#4400; run: 4 runs",
 )
 def eta_beyond_visibility(app: AppFacts, workers: tuple[WorkerFacts, ...]) -> Signs:
     """A worker holds a task that is due after the visibility timeout."""
@@ -85,93 +142,40 @@ def eta_beyond_visibility(app: AppFacts, workers: tuple[WorkerFacts, ...]) -> Si
 
 @rule(
     Severity.WARNING,
-    consequence="A task that hangs holds its process for ever; no visibility timeout or grace period can be right.",
-    fix="Set `task_time_limit`, or `--time-limit`; a fleet file requires one for each tier.",
-    source="celery/app/defaults.py; the guide sets none",
+    consequence="After a lost connection the prefetch is what the pool is at that moment: it never grows again.",
+    fix="`worker_enable_prefetch_count_reduction = False`.",
+    source="celery/worker/consumer/consumer.py:508-515; run: stays at 2 of 8",
 )
-def no_time_limit(app: AppFacts, commands: Commands | None = None, fleet: Fleet | None = None) -> Signs:
-    """No task has a time limit."""
-    if fleet is None and app.own_tasks and not longest_limit_seconds(app, commands):
-        yield app.name, "task_time_limit is not set"
+def stuck_after_reconnect(commands: Commands, app: AppFacts) -> Signs:
+    """Autoscale, late acknowledgement and prefetch 1 meet prefetch reduction."""
+    late = any(task.acks_late for task in app.own_tasks.values())
+    for command in workers_of(commands):
+        scales = command.options.get("autoscale") and app.conf["worker_autoscaler"] == STOCK_AUTOSCALER
+        if late and scales and multiplier(command, app) == 1 and app.conf["worker_enable_prefetch_count_reduction"]:
+            yield command.where, "worker_enable_prefetch_count_reduction = True"
 
 
 @rule(
     Severity.WARNING,
-    consequence="Besides the task it runs, each process has more reserved: they wait behind it while others are idle.",
-    fix="Acknowledge late with multiplier 1, or use `--disable-prefetch`.",
-    source="run: 12 tasks of 3 s, two processes: two more are held with multiplier 1, eight with 4",
+    consequence="After a lost connection Redis delivers running tasks again, and the first run goes on: both finish.",
+    fix="`worker_cancel_long_running_tasks_on_connection_loss = True`, or the fleet's transport, which keeps leases.",
+    source="run: each ran twice",
 )
-def prefetch_reserves_more(app: AppFacts, commands: Commands) -> Signs:
-    """A worker reserves more than it can run."""
-    for command in workers_of(commands):
-        times = multiplier(command, app)
-        if (times > 1 or early_tasks(app)) and not disables_prefetch(command, app):
-            yield (
-                command.where,
-                f"prefetch multiplier {times}, {'early' if early_tasks(app) else 'late'} acknowledgement",
-            )
-
-
-@rule(
-    Severity.ERROR,
-    consequence="After any lost connection the pool never grows again until the worker is restarted.",
-    fix="Set `worker_enable_prefetch_count_reduction = False`.",
-    source="celery/worker/consumer/consumer.py:508-515 (5.7.0); run",
-)
-def autoscale_stuck_after_reconnect(app: AppFacts, commands: Commands) -> Signs:
-    """A reconnect sets the prefetch to the processes of the moment."""
-    if not app.conf["worker_enable_prefetch_count_reduction"] or early_tasks(app):
-        return
-    for command in workers_of(commands):
-        if command.options.get("autoscale") and multiplier(command, app) == 1:
-            yield command.where, "autoscale, late acknowledgement, multiplier 1, prefetch_count_reduction on"
+def runs_twice_after_reconnect(app: AppFacts) -> Signs:
+    """Late tasks go on when their connection is lost."""
+    late = any(task.acks_late for task in app.own_tasks.values())
+    if app.on_stock_redis and late and not app.conf["worker_cancel_long_running_tasks_on_connection_loss"]:
+        yield app.name, "worker_cancel_long_running_tasks_on_connection_loss = False"
 
 
 @rule(
     Severity.WARNING,
-    consequence="What a killed worker held comes back that much later than its visibility timeout says.",
-    fix="Set `unacked_restore_interval` and `unacked_restore_throttle` in `broker_transport_options` (5 and 1).",
-    source="kombu/transport/redis.py:1063-1069; run: 95 s late",
+    consequence="A message that is not Celery's ends the worker (exit code 1); some are put back and end the next. "
+    "An outage of Redis ends busy workers too.",
+    fix="The fleet's transport, which sets such messages aside; at the least a process manager that restarts always.",
+    source="celery#4308, kombu#2421; run on 5.7.0: 10 of 10",
 )
-def restore_is_slow(app: AppFacts) -> Signs:
-    """Overdue messages are looked for seldom."""
-    options = {**RESTORE_DEFAULTS, **app.transport_options}
-    seconds = options["unacked_restore_interval"] * options["unacked_restore_throttle"]
-    if app.on_stock_redis and seconds > SLOW_RESTORE_SECONDS:
-        yield app.name, f"each {seconds:g} s"
-
-
-@rule(
-    Severity.ERROR,
-    consequence="A worker that is killed between taking a message and noting it loses the message.",
-    fix='Declare a fleet with `transport = "hardened"`.',
-    source="kombu/transport/redis.py:1476-1491; run: 0.37 messages a kill",
-)
-def take_is_not_atomic(app: AppFacts) -> Signs:
-    """Messages are taken in two steps."""
+def message_ends_worker(app: AppFacts) -> Signs:
+    """Kombu's own Redis transport moves the messages."""
     if app.on_stock_redis:
-        yield app.name, "kombu's own Redis transport"
-
-
-@rule(
-    Severity.ERROR,
-    consequence="A worker that gets it exits, and some messages are put back and end the next worker too.",
-    fix='Declare a fleet with `transport = "hardened"`: such messages become dead letters.',
-    source="celery#4308, celery#7975; run: six kinds of message",
-)
-def malformed_message_stops_workers(app: AppFacts) -> Signs:
-    """Nothing keeps a malformed message from the workers."""
-    if app.on_stock_redis:
-        yield app.name, "kombu's own Redis transport"
-
-
-@rule(
-    Severity.ERROR,
-    consequence="Workers that are busy when Redis goes away exit with 1 instead of waiting for it.",
-    fix='Declare a fleet with `transport = "hardened"`, and restart workers always.',
-    source="celery/worker/consumer/consumer.py:485-487 (5.7.0); run: 10 of 10",
-)
-def outage_ends_busy_workers(app: AppFacts) -> Signs:
-    """An outage of Redis ends busy workers."""
-    if app.on_stock_redis:
-        yield app.name, "Celery 5.7 on kombu's own Redis transport"
+        yield app.name, f"broker {app.broker}, transport of kombu"

@@ -9,7 +9,6 @@ from deploytools.inspect.doctor.rules.commands import Commands, flag, given, wor
 SMALLEST_PROCESS_KIB = 32 * 1024
 PROCESS_POOLS = frozenset({"prefork", "processes"})
 POOLS_WITHOUT_LIMITS = frozenset({"threads", "solo"})
-POOLS_OF_FIXED_SIZE = frozenset({"threads", "solo"})
 
 
 @rule(
@@ -109,12 +108,12 @@ def multiplier_zero_ignored(commands: Commands) -> Signs:
     Severity.ERROR,
     consequence="The first burst ends the worker: this pool has no `grow` (AttributeError, exit code 1).",
     fix="Leave `--autoscale` out and give `--concurrency`, or use processes.",
-    source="celery#5333; run with threads on 5.7.0; no grow in celery/concurrency/solo.py",
+    source="celery#5333; run on 5.7.0",
 )
 def autoscale_without_processes(commands: Commands) -> Signs:
-    """A pool that cannot grow is to be autoscaled."""
+    """A pool of threads is to be autoscaled."""
     for command in workers_of(commands):
-        if command.pool in POOLS_OF_FIXED_SIZE and command.options.get("autoscale"):
+        if command.pool == "threads" and command.options.get("autoscale"):
             yield command.where, f"--pool={command.pool} with --autoscale"
 
 
@@ -132,12 +131,13 @@ def time_limit_not_applied(commands: Commands) -> Signs:
 
 
 @rule(
-    Severity.ERROR,
-    consequence="The hard limit kills the process first: no task ever gets the exception by which it could clean up.",
+    Severity.WARNING,
+    consequence="Celery counts the hard limit from the soft one: the task runs until the soft limit, however far above "
+    "the hard one, and is killed at once. It has no time to clean up.",
     fix="Set the soft limit below the hard one, by as much as cleaning up takes.",
-    source="celery/worker/request.py: on_timeout",
+    source="celery/concurrency/asynpool.py:634-663",
 )
-def soft_limit_never_reached(commands: Commands) -> Signs:
+def soft_limit_not_below_hard(commands: Commands) -> Signs:
     """The soft time limit is not below the hard one."""
     for command in workers_of(commands):
         hard, soft = command.options.get("time_limit"), command.options.get("soft_time_limit")

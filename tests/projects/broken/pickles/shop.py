@@ -4,8 +4,8 @@ from deploytools.worker import install
 
 app = install(Celery("shop"))
 app.conf.accept_content = ["json", "pickle"]
-app.conf.update(audit_url="redis://auditor:opensesame@127.0.0.1/3")
+app.conf.redbeat_redis_url = "redis://:s3cret@127.0.0.1:6379/1"
 
 
 @app.task
-def quick() -> None: ...
+def buy() -> None: ...

@@ -1,0 +1,7 @@
+from celery import Celery
+
+app = Celery("shop")
+
+
+@app.task
+def buy() -> None: ...
