@@ -23,12 +23,17 @@ class QueueState:
 def read_queues(app: Celery, names: Iterable[str]) -> dict[str, QueueState]:
     """Return the state of each queue; one that does not exist yet is empty."""
     with app.connection_for_read() as connection:
-        return {
-            name: QueueState(
-                name=name, depth=queue_depth(connection, name), oldest_seconds=_oldest_seconds(connection, name)
-            )
-            for name in names
-        }
+        return queue_states(connection, names)
+
+
+def queue_states(connection: Any, names: Iterable[str]) -> dict[str, QueueState]:
+    """Return the state of each queue, over a connection that is kept."""
+    return {
+        name: QueueState(
+            name=name, depth=queue_depth(connection, name), oldest_seconds=_oldest_seconds(connection, name)
+        )
+        for name in names
+    }
 
 
 def queue_depth(connection: Any, name: str) -> int:

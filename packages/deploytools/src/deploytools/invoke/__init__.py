@@ -16,6 +16,7 @@ from deploytools.invoke import (
     load,
     render,
     secrets,
+    top,
     worker,
 )
 from deploytools.invoke.command import exit_on_error
@@ -34,7 +35,7 @@ def namespace() -> Collection:
     root.add_collection(render.ns)
     root.add_collection(secrets.ns)
     root.add_collection(deploy.ns)
-    for task in (beat.beat, doctor.doctor, flower.flower, *fleet_run.TASKS, *inspection.TASKS):
+    for task in (beat.beat, doctor.doctor, flower.flower, top.top, *fleet_run.TASKS, *inspection.TASKS):
         root.add_task(task)
     return root
 

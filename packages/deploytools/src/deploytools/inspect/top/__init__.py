@@ -1,0 +1,1 @@
+"""A live screen of a fleet: what each tier does this second."""
