@@ -121,12 +121,17 @@ def test_without_a_broker_depth_is_unknown_rather_than_nothing(shop: Fleet) -> N
 
 def test_queues_are_those_that_the_leading_beat_tells(shop: Fleet) -> None:
     labels = {"tier": "quick", "queue": "quick_queue"}
-    told: tuple[tuple[str, dict[str, str], float], ...] = (
-        ("celery_queue_depth", labels, 7.0),
-        ("celery_dead_letters", labels, 2.0),
-        ("celery_broker_up", {}, 1.0),
+    leader = Scrape(
+        pid="9",
+        worker="beat",
+        tiers=(),
+        series=(
+            ("celery_beat_leader", {}, 1.0),
+            ("celery_broker_up", {}, 1.0),
+            ("celery_queue_depth", labels, 7.0),
+            ("celery_dead_letters", labels, 2.0),
+        ),
     )
-    leader = Scrape(pid="9", worker="beat", tiers=(), series=(("celery_beat_leader", {}, 1.0), *told))
     made = sum_up(shop, [leader], at=0, queues=told_queues(shop, leader), consumed={})
     assert (made.tiers[0].depth, made.tiers[0].dead, made.beats) == (7, 2, 1)
 

@@ -6,8 +6,22 @@ from rich.text import Text
 from deploytools.inspect.top.rows import Row
 from deploytools.inspect.top.sample import Sample
 
-COLUMNS = ("tier", "waiting", "oldest, s", "promise, s", "p50, s", "p99, s", "in/s", "out/s", "busy", "idle", "max",
-           "failed", "dead", "state")  # fmt: skip
+# Times are in seconds; `busy` is of the processes there are, `max` of those there may be. All fit into 80 columns.
+COLUMNS = (
+    "tier",
+    "depth",
+    "oldest",
+    "promise",
+    "p50",
+    "p99",
+    "in/s",
+    "out/s",
+    "busy",
+    "max",
+    "failed",
+    "dead",
+    "state",
+)
 
 
 def cells(row: Row) -> tuple[Text, ...]:
@@ -23,8 +37,7 @@ def cells(row: Row) -> tuple[Text, ...]:
         Text(_seconds(row.p99_seconds), style=slow),
         Text(f"{row.in_per_second:.1f}"),
         Text(f"{row.out_per_second:.1f}"),
-        Text(str(row.busy)),
-        Text(str(row.idle)),
+        Text(f"{row.busy}/{row.busy + row.idle}"),
         Text(str(row.most)),
         Text(str(row.failures), style="red" if row.failures else ""),
         Text(_count(row.dead), style="red" if row.dead else ""),
@@ -47,7 +60,9 @@ def fleet_line(sample: Sample) -> Text:
 
 def top_table(rows: tuple[Row, ...], sample: Sample) -> Table:
     """Return a table to print."""
-    table = Table(*COLUMNS, caption=fleet_line(sample), caption_justify="left")
+    table = Table(
+        *COLUMNS, box=None, padding=(0, 1, 0, 0), pad_edge=False, caption=fleet_line(sample), caption_justify="left"
+    )
     for row in rows:
         table.add_row(*cells(row))
     return table
@@ -56,7 +71,7 @@ def top_table(rows: tuple[Row, ...], sample: Sample) -> Table:
 def _state(row: Row) -> Text:
     if row.is_paused:
         return Text("paused", style="yellow")
-    return Text("runs", style="green") if row.most else Text("no worker", style="red")
+    return Text("runs", style="green") if row.most else Text("none", style="red")
 
 
 def _seconds(value: float | None) -> str:
