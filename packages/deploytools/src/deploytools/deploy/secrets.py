@@ -36,7 +36,7 @@ def access_list(fleet: Fleet, password: str) -> str:
     """Return the broker's access list: the fleet may what it needs, and everybody may ask whether the broker is there.
 
     Nobody can log in as `default`, but it must be allowed everything: the server reads its append-only file as that
-    user, and leaves out, without an error, each transaction which that user may not make.
+    user, leaves out each transaction which that user may not make, and starts all the same.
     """
     digest = hashlib.sha256(password.encode()).hexdigest()
     rules = (*acl_rules(fleet), *fleet.deploy.broker_rules)
