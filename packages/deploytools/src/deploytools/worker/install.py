@@ -11,7 +11,7 @@ from deploytools.broker.credentials import connection_settings
 from deploytools.fleet import Fleet
 from deploytools.settings import current_project, current_settings
 from deploytools.transport.transport import use_hardened
-from deploytools.worker import clock, memory, probe, synthetic  # noqa: F401 — importing registers its task
+from deploytools.worker import clock, forks, memory, probe, synthetic  # noqa: F401 — importing registers its task
 from deploytools.worker.autoscaler import StartAtConcurrency
 from deploytools.worker.metrics import Beating, Endpoints
 from deploytools.worker.pools import RefuseGreenlets
@@ -40,6 +40,7 @@ def install(app: Celery, fleet: Fleet | None = None) -> Celery:
     app.steps["consumer"] |= {DeadLetterQueues, Beating}
     Task.Request = "deploytools.worker.rejection:Request"  # of every task, whatever class it is based on
     clock.connect()
+    forks.connect()
     memory.connect()
     probe.connect()
     cast(Any, app).signing = signing = read_signing(current_settings().signing_key_file)

@@ -1,0 +1,32 @@
+"""Let a forked process use what a thread of its parent was using when it was forked.
+
+Kombu guards each cached property by a lock. A pool grows while another thread of the worker reads how long the queues
+are; a child that was forked while that thread connected would wait for its lock until its task's time limit.
+"""
+
+import gc
+import os
+from threading import RLock
+from typing import Any
+
+from celery.signals import worker_ready
+from kombu.utils.objects import cached_property
+
+_guarded: list[Any] = []
+
+
+def connect() -> None:
+    """Do so in worker processes. Connecting twice changes nothing."""
+    worker_ready.connect(_watch_locks, dispatch_uid="deploytools.forks", weak=False)
+
+
+def _watch_locks(**_: Any) -> None:
+    # All modules are imported now, and what is forked from here on makes a pool grow.
+    if not _guarded:
+        os.register_at_fork(after_in_child=_renew_locks)
+    _guarded[:] = [each for each in gc.get_objects() if isinstance(each, cached_property)]
+
+
+def _renew_locks() -> None:
+    for each in _guarded:
+        each.lock = RLock()
