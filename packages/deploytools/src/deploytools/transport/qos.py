@@ -173,7 +173,7 @@ class QoS(redis.QoS):
     def _running(self) -> set[str]:
         """Return the tags of this channel's tasks that go on although the connection is closed."""
         state = sys.modules.get("celery.worker.state")
-        if state is None or state.should_terminate or state.should_stop not in (None, False):
+        if state is None or state.should_terminate or not (state.should_stop is None or state.should_stop is False):
             return set()
         messages = [request.message for request in tuple(state.active_requests)]
         return {message.delivery_tag for message in messages if message.channel is self.channel}

@@ -73,7 +73,8 @@ class Autoscaler(autoscale.Autoscaler):
 
     def maybe_scale(self, req: Any = None) -> None:  # noqa: ARG002 — Celery passes the message
         """Look at the pool, and change it by one process at most. Called for each message, and on a timer."""
-        if self.pool._pool is None:  # shutting down
+        # Stopping: what grew now would have to be waited for. Celery means by 0, an exit code, that it stops.
+        if self.pool._pool is None or not (state.should_stop is None or state.should_stop is False):
             return
         if len(self.pool._pool._pool) > self.processes:
             self.pool.maintain_pool()  # a process that was stopped takes a second to end, and is then noticed by nobody
