@@ -162,7 +162,7 @@ def test_flower_gets_its_password_through_the_environment_and_nobody_sees_it(fle
     command = flower_command(fleet, address="127.0.0.1", port=5555, auth="eve:S3cr3t")
 
     assert command.argv == (
-        *(PYTHON, "-m", "celery", "-A", "app.tasks:celery_app", "flower"),
+        *(PYTHON, "-m", "deploytools.flower", "-A", "app.tasks:celery_app", "flower"),
         "--address=127.0.0.1",
         "--port=5555",
     )

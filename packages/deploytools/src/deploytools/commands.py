@@ -88,7 +88,16 @@ def beat_command(fleet: Fleet, *, schedule: Path | None, log_level: str) -> Comm
 def flower_command(fleet: Fleet, *, address: str, port: int, auth: str) -> Command:
     """Return the command line of Flower. `auth` is `user:password` and goes through the environment, not argv."""
     return Command(
-        argv=(sys.executable, "-m", "celery", "-A", fleet.app, "flower", f"--address={address}", f"--port={port}"),
+        argv=(
+            sys.executable,
+            "-m",
+            "deploytools.flower",
+            "-A",
+            fleet.app,
+            "flower",
+            f"--address={address}",
+            f"--port={port}",
+        ),
         environment={"FLOWER_BASIC_AUTH": auth},
     )
 

@@ -12,7 +12,7 @@ from celery.bin.celery import celery
 from deploytools.inspect.doctor.evidence import CommandLine
 
 SHELLS = frozenset({"sh", "bash", "dash", "ash", "zsh"})
-MODULES = frozenset({"celery", "deploytools.celery"})
+MODULES = frozenset({"celery", "deploytools.celery", "deploytools.flower"})
 # A URL with a password before its host.
 CREDENTIALS = re.compile(r"://[^/@\s]*:[^/@\s]+@")
 # What Flower takes that lets somebody in.
