@@ -174,7 +174,8 @@ def test_queues_are_told_by_the_leading_beat_alone(shop_fleet: FleetUnderTest) -
 
     def told() -> list[Sums]:
         sums = [scrape(file[0]["targets"][0]) for file in files]
-        return sums if sum(each["celery_beat_leader"] for each in sums) == 1 else []
+        leads = [each["celery_beat_leader"] for each in sums]
+        return sums if sorted(leads) == [0, 1] and sums[leads.index(1)]["celery_broker_up"] else []
 
     sums = sorted(wait_until(told, "one to lead"), key=lambda each: each["celery_beat_leader"])
     standby, leader = sums

@@ -32,6 +32,8 @@ COMMANDS = (
 # Beside its queues: kombu's bindings and unacknowledged messages; `inspect` and its answers, whose queues have a stage
 # too; what Flower hears of events by; what beat, load runs, limits keep.
 KEYS = ("_kombu.binding*", "unacked*", "*.celery.pidbox*", "celeryev.*", "deploytools.*")
+# A queue's list, where a waiting worker has it moved to, its dead letters; their length is asked for like a queue's.
+SUFFIXES = ("", ".stage", ".dead", ".dead.stage")
 # Kombu's broadcast exchanges: the pidbox, and events.
 CHANNELS = ("celery.pidbox", "celeryev", "celeryev/*")
 
@@ -41,7 +43,7 @@ def acl_rules(fleet: Fleet, *, database: int = 0) -> tuple[str, ...]:
 
     Kombu subscribes to patterns, and Redis wants those to be in the list word for word: hence the database's number.
     """
-    queues = [f"~{queue.name}{suffix}" for queue in fleet.queues() for suffix in ("", ".stage", ".dead")]
+    queues = [f"~{queue.name}{suffix}" for queue in fleet.queues() for suffix in SUFFIXES]
     return (
         *("resetkeys", "resetchannels", "nocommands"),
         *queues,
