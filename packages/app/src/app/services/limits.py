@@ -16,7 +16,7 @@ from redis.exceptions import RedisError
 from app.services.errors import PermanentError, PostponedError, TransientError
 from app.settings import project, settings
 from deploytools.broker.choice import broker_address
-from deploytools.broker.credentials import PasswordFile
+from deploytools.broker.credentials import PasswordFile, without_login
 from deploytools.settings import current_settings
 
 # Among the keys that `broker.acl` lets a fleet use.
@@ -54,9 +54,10 @@ def storage() -> Storage:
     if chosen.limits_url:
         url = chosen.limits_url.get_secret_value()
     else:
-        url = broker_address(mine, project()).url
-        if mine.broker_password_file:
-            options["credential_provider"] = PasswordFile()
+        address = broker_address(mine, project())
+        url = address.url
+        if mine.broker_password_file and address.is_redis:
+            url, options["credential_provider"] = without_login(address), PasswordFile()
     if not url.startswith(("redis", "memory")):
         if chosen.model_url:
             raise PermanentError("APP_LIMITS_URL is not set, and the broker is no Redis: set it to a Redis, redis://…")

@@ -45,7 +45,13 @@ class PasswordFile(CredentialProvider):
         return (user, password) if user else (password,)
 
 
-def _with_provider(address: BrokerAddress) -> str:
+def without_login(address: BrokerAddress) -> str:
+    """Return the URL without user and password: Redis's client refuses them beside a credential provider."""
     parts = urlsplit(address.url)
+    return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
+
+
+def _with_provider(address: BrokerAddress) -> str:
+    parts = urlsplit(without_login(address))
     query = "&".join(filter(None, [parts.query, f"credential_provider={__name__}.{PasswordFile.__name__}"]))
-    return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2], query=query))
+    return urlunsplit(parts._replace(query=query))
