@@ -12,7 +12,7 @@ nox.needs_version = ">=2026.4"
 nox.options.default_venv_backend = "uv"
 nox.options.download_python = "never"
 nox.options.error_on_missing_interpreters = False
-nox.options.sessions = ["lint", "typecheck", "unit", "integration", "stack", "chaos"]
+nox.options.sessions = ["lint", "typecheck", "unit", "integration", "chaos"]
 
 PYTHONS = ["3.11", "3.12", "3.13"]
 
@@ -64,7 +64,7 @@ def integration(session: nox.Session) -> None:
     session.run("pytest", "tests/integration", "-n", "4", *session.posargs)
 
 
-@nox.session
+@nox.session(default=False)
 def stack(session: nox.Session) -> None:
     """Run what is shipped, one test at a time: the image, the compose file, a rolling deploy."""
     install(session, "test")

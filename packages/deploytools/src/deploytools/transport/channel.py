@@ -103,6 +103,12 @@ class Channel(redis.Channel):
             self._keeper.start()
         return super().basic_consume(queue, no_ack, *args, **kwargs)
 
+    def _basic_cancel(self, consumer_tag: str) -> None:
+        super()._basic_cancel(consumer_tag)
+        if not self.active_queues:  # acks that wait for the next take: there is none
+            with suppress(RedisError, OSError):
+                self.qos.flush()
+
     def close(self) -> None:
         """Close; a take that is out is read, and what it brought is given back."""
         if self._in_poll and self._expected:
@@ -239,6 +245,9 @@ class Channel(redis.Channel):
         return self._asked[0], self._asked[int(number)], raw
 
     def _deliver_taken(self, tag: str, queue: str, raw: bytes) -> bool:
+        if queue not in self._active_queues:  # cancelled while the take was out: nobody's failure
+            self.qos.give_back(tag, counted=False, front=True)
+            return True
         self._queue_cycle.rotate(queue)
         try:
             payload = loads(bytes_to_str(raw))
