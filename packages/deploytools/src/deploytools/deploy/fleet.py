@@ -5,7 +5,8 @@ from collections.abc import Callable
 from deploytools.deploy.engine import Engine
 from deploytools.deploy.roll import roll
 from deploytools.fleet import Fleet
-from deploytools.render.container import BEAT_GRACE_SECONDS, START_SECONDS
+from deploytools.render.container import START_SECONDS
+from deploytools.services import BEAT_GRACE_SECONDS
 
 BEAT = "celery-beat"
 

@@ -6,7 +6,6 @@ from typing import Any
 
 from deploytools.fleet import Deploy, Resources, Tier
 from deploytools.render.container import (
-    BEAT_GRACE_SECONDS,
     BROKER_PORT,
     FLOWER_PORT,
     HEALTH_USER,
@@ -20,6 +19,7 @@ from deploytools.render.container import (
 )
 from deploytools.render.document import merge, to_comment, to_yaml
 from deploytools.render.rendering import Plan, Rendering
+from deploytools.services import BEAT_GRACE_SECONDS
 
 FOLDER = Path("compose")
 BROKER = "broker"

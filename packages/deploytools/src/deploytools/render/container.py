@@ -11,8 +11,6 @@ HEALTH_USER = "health"  # needs no password, and may send PING
 BROKER_PORT = 6379
 SECRETS = "/run/secrets"
 
-# Beat closes its connections and resigns; measured: 0.3 s.
-BEAT_GRACE_SECONDS = 10
 # A worker that was taken out of the list of endpoints too early costs nothing, one that is asked too often does.
 PROBE_SECONDS = 10
 # From exec to consuming: 0.7 s on an idle machine; a loaded one that starts a whole fleet at once takes minutes.

@@ -7,7 +7,6 @@ from zlib import crc32
 
 from deploytools.fleet import Deploy, Fleet, Resources, Tier
 from deploytools.render.container import (
-    BEAT_GRACE_SECONDS,
     BROKER_PORT,
     METRICS_PORT,
     PROBE_SECONDS,
@@ -18,6 +17,7 @@ from deploytools.render.container import (
 )
 from deploytools.render.document import merge, to_comment, to_yaml
 from deploytools.render.rendering import Plan, Rendering
+from deploytools.services import BEAT_GRACE_SECONDS
 
 FOLDER = Path("deploy/kubernetes")
 IMAGE = "celery-fleet"  # kustomize puts the real name and tag in its place

@@ -4,9 +4,9 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from deploytools.fleet import Deploy, Resources, Tier
-from deploytools.render.container import BEAT_GRACE_SECONDS
 from deploytools.render.document import merge, to_comment
 from deploytools.render.rendering import Plan, Rendering
+from deploytools.services import BEAT_GRACE_SECONDS
 
 FOLDER = Path("deploy/systemd")
 PROGRAM = "/opt/celery-fleet/venv/bin/deploytools"

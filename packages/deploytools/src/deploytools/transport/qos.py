@@ -173,7 +173,7 @@ class QoS(redis.QoS):
     def _running(self) -> set[str]:
         """Return the tags of this channel's tasks that go on although the connection is closed."""
         state = sys.modules.get("celery.worker.state")
-        if state is None or state.should_terminate or not (state.should_stop is None or state.should_stop is False):
+        if state is None or state.should_terminate or is_stopping(state):
             return set()
         messages = [request.message for request in tuple(state.active_requests)]
         return {message.delivery_tag for message in messages if message.channel is self.channel}
@@ -181,6 +181,11 @@ class QoS(redis.QoS):
     def _move(self, tag: str, key: str, text: str, *, front: bool = False, overdue: float | None = None) -> None:
         condition = "" if overdue is None else overdue
         self.channel.evaluate(MOVE, [*self.keys, key], [tag, condition, "R" if front else "L", text])
+
+
+def is_stopping(state: Any) -> bool:
+    """Say whether `celery.worker.state` says so: by an exit code, and 0 is one."""
+    return not (state.should_stop is None or state.should_stop is False)
 
 
 def _split(entry: bytes) -> tuple[str, bytes]:

@@ -18,6 +18,7 @@ from celery.worker.components import Pool as PoolStep
 from deploytools.fleet import Autoscale, Fleet
 from deploytools.scaling import AVERAGE_SHARE, Averages, Decision, Demand, Pool, decide, step
 from deploytools.stamps import PUBLISHED_AT
+from deploytools.transport.qos import is_stopping
 from deploytools.worker.depth import DepthReader
 
 logger = get_logger(__name__)
@@ -73,8 +74,7 @@ class Autoscaler(autoscale.Autoscaler):
 
     def maybe_scale(self, req: Any = None) -> None:  # noqa: ARG002 — Celery passes the message
         """Look at the pool, and change it by one process at most. Called for each message, and on a timer."""
-        # Stopping: what grew now would have to be waited for. Celery means by 0, an exit code, that it stops.
-        if self.pool._pool is None or not (state.should_stop is None or state.should_stop is False):
+        if self.pool._pool is None or is_stopping(state):  # what grew now would have to be waited for
             return
         if len(self.pool._pool._pool) > self.processes:
             self.pool.maintain_pool()  # a process that was stopped takes a second to end, and is then noticed by nobody

@@ -13,7 +13,8 @@ from deploytools.settings import current_project, current_settings
 from deploytools.transport.transport import use_hardened
 from deploytools.worker import clock, forks, memory, probe, synthetic  # noqa: F401 — importing registers its task
 from deploytools.worker.autoscaler import StartAtConcurrency
-from deploytools.worker.metrics import Beating, Endpoints
+from deploytools.worker.health import Beating
+from deploytools.worker.metrics import Endpoints
 from deploytools.worker.pools import RefuseGreenlets
 from deploytools.worker.rejection import DeadLetterQueues
 from deploytools.worker.settings import fleet_settings

@@ -17,11 +17,10 @@ from celery.signals import before_task_publish, task_failure, task_postrun, task
 
 from deploytools.settings import current_settings
 from deploytools.stamps import PUBLISHED_AT, stamp, wait_seconds
-from deploytools.transport.channel import Channel
+from deploytools.transport.channel import TRANSIENT, Channel
 
 PROBE_QUEUE = "x_probe_queue"
 BEAT_MARK = "celery_beat_task"  # Celery's own header on what beat sends
-TRANSIENT = 1  # AMQP's delivery mode: a report need not survive a restart of the broker
 FINAL_STATES = frozenset({"SUCCESS", "FAILURE", "REVOKED", "REJECTED", "IGNORED"})
 
 

@@ -14,7 +14,7 @@ from celery.worker import consumer
 from celery.worker.consumer.connection import Connection
 
 from deploytools.transport.dead import Reason
-from deploytools.worker.metrics import Counting
+from deploytools.worker.counting import Counting
 from deploytools.worker.probe import report_end
 from deploytools.worker.signing import Signing
 

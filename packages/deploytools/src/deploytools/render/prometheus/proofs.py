@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from deploytools.fleet import Fleet, Tier
+from deploytools.render.container import METRICS_PORT
 from deploytools.render.prometheus.alert import LOOK_SECONDS, Alert
 from deploytools.render.prometheus.recording import promise_bound
 from deploytools.render.prometheus.scraping import ALERT_FILE, RECORDING_FILE
@@ -48,7 +49,7 @@ def proof_file(fleet: Fleet, alerts: Iterable[Alert], *, order: list[str]) -> di
 def healthy_series(fleet: Fleet) -> dict[str, str]:
     """Return what a fleet says of itself that keeps its promises, for a day and some hours."""
     steady = {of_beat(name): value for name, value in BEAT.items()}
-    steady |= {of_beat(name, instance="standby:9808"): value for name, value in STANDBY.items()}
+    steady |= {of_beat(name, instance=f"standby:{METRICS_PORT}"): value for name, value in STANDBY.items()}
     for tier in fleet:
         steady |= _tier_series(tier)
     return {name: f"{value}x{HEALTHY_MINUTES}" for name, value in steady.items()}

@@ -3,14 +3,13 @@
 from typing import Any
 
 from deploytools.fleet import Fleet
+from deploytools.render.container import METRICS_PORT
 from deploytools.render.prometheus.windows import SCRAPE_SECONDS, Windows
 
 JOB = "celery"
 RECORDING_FILE, ALERT_FILE = "recording.rules.yml", "alerts.rules.yml"
 # Where processes say which port they have (deploytools.metrics.endpoint), seen from the configuration's folder.
 TARGET_FILES = "../../.deploytools/metrics/*.json"
-# The port of metrics in containers, where each has an address of its own.
-CONTAINER_PORT = 9808
 
 
 def scrape_file(fleet: Fleet, windows: Windows) -> dict[str, Any]:
@@ -32,7 +31,7 @@ def scrape_file(fleet: Fleet, windows: Windows) -> dict[str, Any]:
                     {
                         "names": [*(f"celery-worker-{tier.name}" for tier in fleet), "celery-beat"],
                         "type": "A",
-                        "port": CONTAINER_PORT,
+                        "port": METRICS_PORT,
                     }
                 ],
                 "relabel_configs": [

@@ -1,6 +1,7 @@
 """Names of series, as rules select them and proofs list them."""
 
 from deploytools.fleet import Tier
+from deploytools.render.container import METRICS_PORT
 
 
 def series(name: str, **labels: str) -> str:
@@ -26,7 +27,9 @@ def growth(counter: str, window: str) -> str:
 
 def of_worker(name: str, tier: Tier, **labels: str) -> str:
     """Return a metric of a worker of a tier, as it is scraped."""
-    return series(name, instance=f"{tier.name}:9808", job="celery", tier=tier.name, worker=tier.name, **labels)
+    return series(
+        name, instance=f"{tier.name}:{METRICS_PORT}", job="celery", tier=tier.name, worker=tier.name, **labels
+    )
 
 
 def of_queue(name: str, tier: Tier, **labels: str) -> str:
@@ -34,6 +37,6 @@ def of_queue(name: str, tier: Tier, **labels: str) -> str:
     return of_beat(name, tier=tier.name, queue=tier.queue, **labels)
 
 
-def of_beat(name: str, *, instance: str = "beat:9808", tier: str = "beat", **labels: str) -> str:
+def of_beat(name: str, *, instance: str = f"beat:{METRICS_PORT}", tier: str = "beat", **labels: str) -> str:
     """Return a metric of a beat, as it is scraped."""
     return series(name, instance=instance, job="celery", tier=tier, worker="beat", **labels)

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 from deploytools.fleet import Fleet
+from deploytools.render.container import METRICS_PORT
 from deploytools.render.prometheus.alert import Alert, Proof, Severity
 from deploytools.render.prometheus.series import of_beat
 from deploytools.render.prometheus.windows import MINUTE, Windows
@@ -37,7 +38,7 @@ def alerts(fleet: Fleet, windows: Windows) -> Iterator[Alert]:
         proof=Proof(
             series={
                 of_beat(name, instance=instance): value
-                for instance in ("one:9808", "two:9808")
+                for instance in (f"one:{METRICS_PORT}", f"two:{METRICS_PORT}")
                 for name, value in (("celery_beat_leader", "1x60"), ("celery_beat_idle_seconds", "1x60"))
             }
         ),
