@@ -51,7 +51,9 @@ def test_a_reported_wait_is_what_the_schedule_implies(shop_fleet: FleetUnderTest
     reported = [sample.wait_seconds or 0 for sample in samples]
     assert p99(reported) == pytest.approx(p99(implied), rel=0.05)
     assert p99(reported) > 0.85 * STOPPED_SECONDS  # what stood still is not left out
-    assert abs(median(reported) - median(implied)) < 0.001
+    # Task by task: errors of one sign do not cancel those of the other. A start is reported when a process accepts the
+    # task, 0.18 ms before its body runs.
+    assert median(abs(told - seen) for told, seen in zip(reported, implied, strict=True)) < 0.001
 
 
 def p99(seconds: list[float]) -> float:
