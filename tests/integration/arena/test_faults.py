@@ -153,7 +153,8 @@ def test_the_last_failure_names_its_cause_and_is_kept(arena: FleetUnderTest, mod
     chat = arena.send("app.tasks.chat.complete", {"answer": ask_something()})
 
     assert arena.wait_until_over([chat])[chat] == "FAILURE"
-    (dead,) = arena.command("dead.list", "--json").stdout.splitlines()
+    dead = wait_until(lambda: arena.command("dead.list", "--json").stdout, "its message to be kept")
+    assert len(dead.splitlines()) == 1
     assert "model API (chat): HTTP 500: Error code: 500 - planted 500" in dead
 
 
