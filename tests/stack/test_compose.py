@@ -3,7 +3,6 @@
 import base64
 import json
 import os
-import shutil
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,14 +18,22 @@ import pytest
 from deploytools.deploy.fleet import roll_fleet
 from deploytools.deploy.roll import roll
 from deploytools.errors import VerdictError
-from deploytools.fleet import load_fleet
+from deploytools.project import find_project
 from deploytools.testing.containers import engine_is_there
-from deploytools.testing.project import ProjectUnderTest
+from deploytools.testing.plugin import project_in
 from deploytools.testing.stack import Outside, Stack
 from deploytools.testing.waiting import wait_until
 from deploytools.worker.synthetic import SERVE
 
 IMAGE = "celery-fleet:test"
+# The same, with one more task.
+NEXT_VERSION = f"""
+FROM {IMAGE}
+USER 0
+RUN printf '\\nfrom celery import shared_task\\n@shared_task(name="app.tasks.chat.later")\\ndef later(): pass\\n' \\
+  >> "$(echo /opt/venv/lib/python3*/site-packages/app/tasks/chat.py)"
+USER 10001:10001
+"""
 # Each task of the application once, with arguments that exist in the stack's own stores.
 ARGUMENTS = """
 import json, random
@@ -36,26 +43,37 @@ print(json.dumps([[offer.task, offer.make_arguments(random)] for offer in worklo
 """
 
 
-def docker(*words: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(["/usr/bin/env", "docker", *words], capture_output=True, text=True, timeout=600, check=False)
+def docker(*words: str, stdin: str | None = None) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        ["/usr/bin/env", "docker", *words], input=stdin, capture_output=True, text=True, timeout=600, check=False
+    )
 
 
-@pytest.fixture
-def image(pytestconfig: pytest.Config) -> str:
-    """Build the image, which is quick where nothing has changed."""
+@pytest.fixture(scope="session")
+def image(pytestconfig: pytest.Config) -> Iterator[str]:
+    """Build the image; the engine keeps its layers, so that the next time is quick."""
     if not engine_is_there():
         assert "CI" not in os.environ, "no container engine answers"
         pytest.skip("no container engine answers")
     done = docker("build", "--quiet", "--target", "fleet", "--tag", IMAGE, str(pytestconfig.rootpath))
     assert done.returncode == 0, done.stderr
-    return IMAGE
+    yield IMAGE
+    docker("image", "rm", IMAGE)
 
 
 @pytest.fixture
-def stack(project: ProjectUnderTest, image: str, tmp_path: Path) -> Iterator[Stack]:
-    fleet = load_fleet(project.root / "packages/app/src/app/fleet.toml")
-    folder = tmp_path / "compose"
-    with Stack(compose_file=project.root / "compose/compose.yaml", folder=folder, fleet=fleet, image=image) as stack:
+def next_image(image: str) -> Iterator[str]:
+    """Build an image that has one more task; it goes after the stack."""
+    name = f"{image}-next"
+    done = docker("build", "--quiet", "--tag", name, "-", stdin=NEXT_VERSION)
+    assert done.returncode == 0, done.stderr
+    yield name
+    docker("image", "rm", name)
+
+
+@pytest.fixture
+def stack(pytestconfig: pytest.Config, image: str, tmp_path: Path) -> Iterator[Stack]:
+    with Stack.of(find_project({}, pytestconfig.rootpath), folder=tmp_path / "project", image=image) as stack:
         yield stack
 
 
@@ -103,18 +121,9 @@ def expect_no_rights(stack: Stack) -> None:
 
 def expect_silence_about_secrets(stack: Stack) -> None:
     told = json.dumps(stack.containers()) + stack.compose("logs", "--no-color")
-    for path in (stack.folder / "secrets").iterdir():
+    for path in stack.secrets.iterdir():
         for word in path.read_text().strip().replace(":", " ").split():
             assert len(word) < 40 or word not in told, path.name
-
-
-NEXT_VERSION = f"""
-FROM {IMAGE}
-USER 0
-RUN printf '\\nfrom celery import shared_task\\n@shared_task(name="app.tasks.chat.later")\\ndef later(): pass\\n' \\
-  >> "$(echo /opt/venv/lib/python3*/site-packages/app/tasks/chat.py)"
-USER 10001:10001
-"""
 
 
 @contextmanager
@@ -136,9 +145,8 @@ def load(outside: Outside, queue: str, *, a_second: float, longest_seconds: floa
 
 
 @pytest.mark.timeout(400)
-def test_a_roll_under_load_loses_nothing_and_brings_back_what_was_too_new(stack: Stack) -> None:
+def test_a_roll_under_load_loses_nothing_and_brings_back_what_was_too_new(next_image: str, stack: Stack) -> None:
     tier, service = stack.fleet.tier("high"), "celery-worker-high"
-    stack.engine.docker("build", "--quiet", "--tag", f"{IMAGE}-next", "-", stdin=NEXT_VERSION)
     stack.compose("up", "--detach", "--no-build", "--wait", "broker", service)
     outside = Outside.of(stack)
     [too_new] = outside.send("app.tasks.chat.later", [()], queue=tier.queue)
@@ -149,15 +157,36 @@ def test_a_roll_under_load_loses_nothing_and_brings_back_what_was_too_new(stack:
             roll(broken, service, count=1, grace_seconds=1, ready_seconds=5)
         assert stack.engine.containers(service) == old
 
-        new = replace(stack.engine, variables={**stack.engine.variables, "FLEET_IMAGE": f"{IMAGE}-next"})
+        new = replace(stack.engine, variables={**stack.engine.variables, "FLEET_IMAGE": next_image})
         roll_fleet(new, stack.fleet, tier="high", grace_seconds=None, say=print)
 
     now = stack.engine.inspect(stack.engine.containers(service))
-    assert [each["Config"]["Image"] for each in now] == [f"{IMAGE}-next"] * tier.replicas
+    assert [each["Config"]["Image"] for each in now] == [next_image] * tier.replicas
     ended = outside.expect_nothing_lost(deadline_seconds=60)
     assert ended[too_new][0]["task"] == "app.tasks.chat.later"
     nodes = {report["node"] for reports in ended.values() for report in reports}
     assert len(nodes) == 2 * tier.replicas  # old and new ones took part
+
+
+@pytest.mark.timeout(400)
+def test_the_command_rolls_tiers_and_beat_and_gives_back_what_does_not_end_in_its_grace(stack: Stack) -> None:
+    services = [*(f"celery-worker-{tier.name}" for tier in stack.fleet), "celery-beat"]
+    stack.compose("up", "--detach", "--no-build", "--wait", "broker", *services)
+    old = {service: stack.engine.containers(service) for service in services}
+    outside, longest = Outside.of(stack), 30.0
+    for tier in stack.fleet:
+        outside.send(SERVE, [(longest,)], queue=tier.queue)
+
+    with project_in(stack.root, stack.root / "state") as project:
+        done = project.command("deploy.roll", "--no-build", "--grace=1", **stack.variables)
+
+    assert done.returncode == 0, done.stderr
+    for service in services:
+        new = stack.engine.containers(service)
+        assert len(new) == len(old[service])
+        assert not set(new) & set(old[service])
+    ended = outside.expect_nothing_lost(deadline_seconds=2 * longest)
+    assert [len(reports) for reports in ended.values()] == [1] * len(stack.fleet.tiers)
 
 
 @pytest.mark.parametrize(
@@ -207,7 +236,7 @@ def test_flower_asks_for_a_password_and_sees_the_workers(stack: Stack) -> None:
     page = f"http://{stack.address('flower', 5555)}/workers?json=1"
     with pytest.raises(HTTPError, match="401"):
         urlopen(page)
-    login = base64.b64encode((stack.folder / "secrets/flower_auth").read_bytes().strip()).decode()
+    login = base64.b64encode((stack.secrets / "flower_auth").read_bytes().strip()).decode()
 
     def workers() -> list[dict[str, object]]:
         with urlopen(Request(page, headers={"Authorization": f"Basic {login}"})) as answer:
@@ -219,11 +248,7 @@ def test_flower_asks_for_a_password_and_sees_the_workers(stack: Stack) -> None:
 
 
 @pytest.mark.timeout(300)
-def test_prometheus_sees_every_worker_and_beat(stack: Stack, project: ProjectUnderTest) -> None:
-    rules = project.root / "deploy/prometheus"
-    if not rules.is_dir():
-        pytest.skip("deploy/prometheus is not rendered here")
-    shutil.copytree(rules, stack.folder.parent / "deploy/prometheus")
+def test_prometheus_sees_every_worker_and_beat(stack: Stack) -> None:
     services = ("broker", *(f"celery-worker-{tier.name}" for tier in stack.fleet), "celery-beat", "prometheus")
     stack.compose("up", "--detach", "--no-build", "--wait", *services)
     page = f"http://{stack.address('prometheus', 9090)}/api/v1/query?query=up%7Bjob%3D%22celery%22%7D"

@@ -169,6 +169,8 @@ def _prometheus() -> dict[str, Any]:
         "image": "prom/prometheus:v2.53.3",
         "command": ["--config.file=/etc/prometheus/prometheus.yml", "--storage.tsdb.path=/prometheus"],
         "user": "65534:65534",
+        # Where the same configuration, read on a host, finds that host's workers: here are none, and no error about it.
+        "tmpfs": ["/tmp", "/.deploytools/metrics"],  # noqa: S108
         "volumes": [
             {
                 "type": "bind",

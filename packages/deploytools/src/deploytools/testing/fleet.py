@@ -143,13 +143,17 @@ class FleetUnderTest:
         return [self.send("deploytools.synthetic.serve", seconds, queue=queue, **options) for _ in range(count)]
 
     def reconnect(self, worker: Worker) -> None:
-        """Close every connection to the broker, and wait until a worker consumes again."""
+        """Close every connection to the broker, and wait until a worker consumes again.
+
+        It must have answered once: the connection it consumes by is made after it logs that it is ready.
+        """
         readies = worker.program.log().count("Connected to ")
+        self._wait_for_answer(worker)
         self.broker.drop_connections()
         kombu.pools.reset()
         self.app = self._publisher()  # the old one's connections are closed as well
         worker.program.wait_for_log("Connected to ", times=readies + 1)
-        wait_until(lambda: self.app.control.ping([worker.name], timeout=0.5), f"{worker.name} to answer again")
+        self._wait_for_answer(worker)
 
     def depth(self, tier_name: str) -> int:
         """Return how many messages wait in a tier's queue."""
@@ -232,6 +236,9 @@ class FleetUnderTest:
         now = worker.processes()
         assert now == processes, f"{worker.name} has {now} processes, not {processes}; pool sizes: {worker.sizes()}"
         return True
+
+    def _wait_for_answer(self, worker: Worker) -> None:
+        wait_until(lambda: self.app.control.ping([worker.name], timeout=0.5), f"{worker.name} to answer")
 
     def _describe(self, task_id: str) -> str:
         sent = self.sent.get(task_id)

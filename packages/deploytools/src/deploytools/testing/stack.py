@@ -2,7 +2,8 @@
 
 import base64
 import json
-from collections.abc import Iterable, Mapping
+import shutil
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -16,39 +17,57 @@ from deploytools.broker.address import parse_address
 from deploytools.deploy.engine import Engine
 from deploytools.deploy.secrets import init_secrets
 from deploytools.fleet import Fleet
+from deploytools.project import Project
 from deploytools.publish import send_many
 from deploytools.testing.waiting import wait_until
 from deploytools.worker import install
 from deploytools.worker.probe import PROBE_QUEUE
+
+COMPOSE_FILE = Path("compose/compose.yaml")
+PROMETHEUS = Path("deploy/prometheus")
 
 
 @dataclass(kw_only=True)
 class Stack:
     """A project of `docker compose`, which goes with its volumes at the end of the `with` block."""
 
-    compose_file: Path
-    folder: Path  # where the compose file would be: what it names by a relative path is looked for here
+    root: Path  # a project folder of the test's own, with a compose file
     fleet: Fleet
     image: str
-    variables: Mapping[str, str] = field(default_factory=dict)
     name: str = field(default_factory=lambda: f"fleet-test-{uuid4().hex[:12]}")
 
+    @classmethod
+    def of(cls, project: Project, *, folder: Path, image: str) -> "Stack":
+        """Return one of a project, whose compose file and fleet file are copied to a folder."""
+        (folder / COMPOSE_FILE).parent.mkdir(parents=True)
+        shutil.copy(project.root / COMPOSE_FILE, folder / COMPOSE_FILE)
+        shutil.copy(project.fleet_path, folder / "fleet.toml")
+        if (project.root / PROMETHEUS).is_dir():
+            shutil.copytree(project.root / PROMETHEUS, folder / PROMETHEUS)
+        return cls(root=folder, fleet=project.fleet(), image=image)
+
     def __enter__(self) -> "Stack":
-        init_secrets(self.folder / "secrets", self.fleet)
+        init_secrets(self.secrets, self.fleet)
         return self
 
     def __exit__(self, *_: object) -> None:
         self.compose("--profile", "*", "down", "--volumes", "--timeout", "5")
 
     @property
+    def secrets(self) -> Path:
+        """The folder of its passwords."""
+        return self.root / COMPOSE_FILE.parent / "secrets"
+
+    @property
+    def variables(self) -> dict[str, str]:
+        """What makes any `docker compose` on its file mean this very project."""
+        ports = dict.fromkeys(("BROKER_PORT", "FLOWER_PORT", "PROMETHEUS_PORT", "LOCUST_PORT"), "0")
+        return {**ports, "COMPOSE_PROJECT_NAME": self.name, "FLEET_IMAGE": self.image}
+
+    @property
     def engine(self) -> Engine:
         """The engine it runs on."""
-        place = ("--project-directory", str(self.folder), "--project-name", self.name)
-        ports = dict.fromkeys(("BROKER_PORT", "FLOWER_PORT", "PROMETHEUS_PORT", "LOCUST_PORT"), "0")
-        return Engine(
-            project=("--file", str(self.compose_file), *place),
-            variables={**ports, "FLEET_IMAGE": self.image, **self.variables},
-        )
+        return Engine(project=("--file", str(self.root / COMPOSE_FILE)), variables=self.variables)
 
     def compose(self, *words: str, stdin: str | None = None) -> str:
         """Run `docker compose` on it; return what it prints."""
@@ -74,7 +93,7 @@ class Stack:
     @property
     def password_file(self) -> Path:
         """Where the broker's password is."""
-        return self.folder / "secrets" / "broker_password"
+        return self.secrets / "broker_password"
 
 
 @dataclass(kw_only=True)
