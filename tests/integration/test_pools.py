@@ -1,10 +1,12 @@
-"""Pools other than processes, which nobody declares in a fleet but may start by hand: they lose nothing either."""
+"""Processes are replaced at once; pools that nobody declares in a fleet but may start by hand lose nothing either."""
 
 import sys
+from itertools import pairwise
 
 import pytest
 
 from deploytools.testing.fleet import FleetUnderTest
+from deploytools.worker.pools import MAINTENANCE_SECONDS
 from deploytools.worker.synthetic import SERVE
 
 
@@ -44,3 +46,14 @@ def test_greenlets_are_refused_with_one_line(shop_fleet: FleetUnderTest) -> None
     assert refused.returncode == 2
     assert refused.stderr.strip().splitlines()[-1].startswith("celery: --pool: ")
     assert "Traceback" not in refused.stderr
+
+
+@pytest.mark.only_on("embedded")
+def test_a_process_that_is_recycled_is_replaced_before_the_pool_is_maintained(shop_fleet: FleetUnderTest) -> None:
+    shop_fleet.start_by_hand("counter", "--concurrency=1", "--max-tasks-per-child=1")
+    for _ in range(40):  # about six of them would wait, for up to five seconds
+        shop_fleet.send(SERVE, 0.0, queue="counter")
+
+    shop_fleet.expect_nothing_lost(deadline_seconds=60)
+    ends = [entry.at for entry in shop_fleet.ledger.entries("ended")]
+    assert max(after - before for before, after in pairwise(ends)) < MAINTENANCE_SECONDS / 2
