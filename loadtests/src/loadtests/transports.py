@@ -1,6 +1,6 @@
 """The hardened Redis transport against kombu's own: `python -m loadtests.transports [--pairs 5]`.
 
-drain    no-ops a second of one worker of two processes, from a queue filled before; once more with a load run's probes
+drain    no-ops a second of one worker of two processes, from a queue filled before
 hop      milliseconds from publish to start at 50 a second on an idle worker, median
 publish  calls of send_task a second; bulk: tasks a second by `deploytools.publish.send_many`
 idle     commands a second that an idle worker costs the broker
@@ -39,7 +39,6 @@ from deploytools.settings import environment_with, use_environment
 from deploytools.testing.processes import Running, running
 from deploytools.testing.waiting import wait_until
 from deploytools.worker import install
-from deploytools.worker.probe import PROBE_QUEUE
 from deploytools.worker.synthetic import SERVE
 
 NO_OPS, CALLS, HOPS, HOPS_PER_SECOND, IDLE_SECONDS = 3000, 1500, 150, 50.0, 5.0
@@ -60,7 +59,6 @@ APP = "from celery import Celery\nfrom deploytools.worker import install\napp = 
 # measure → (digits, whether more is better, bar for ours / stock)
 MEASURES = {
     "drain, tasks/s": (0, 1.8),
-    "drain with probes, tasks/s": (0, None),
     "hop p50, ms": (2, 0.75),
     "publish, calls/s": (0, 1.3),
     "bulk publish, tasks/s": (0, None),
@@ -82,17 +80,17 @@ class Side:
         fleet, app = self._prepare()
         publish = self._calls_per_second(app)
         bulk = self._bulk_per_second(app)
-        drain, probed = self._drain(fleet, app), self._drain(fleet, app, headers={PROBE_QUEUE: "reports"})
+        drain = self._drain(fleet, app)
         with self._worker(fleet):
             hop = self._hop(fleet, app)
             idle = self._idle()
         app.close()
-        return dict(zip(MEASURES, (drain, probed, hop * 1000, publish, bulk, idle), strict=True))
+        return dict(zip(MEASURES, (drain, hop * 1000, publish, bulk, idle), strict=True))
 
-    def drain(self) -> float:
-        """Return no-ops a second of one worker."""
+    def drain(self, **options: Any) -> float:
+        """Return no-ops a second of one worker; options are `apply_async`'s."""
         fleet, app = self._prepare()
-        drained = self._drain(fleet, app)
+        drained = self._drain(fleet, app, **options)
         app.close()
         return drained
 
@@ -223,8 +221,6 @@ def table(results: Mapping[str, list[dict[str, float]]]) -> Table:
         ratio = middle["hardened", measure] / middle["stock", measure]
         rows.add_row(measure, *spans, f"{ratio:.2f}", "" if bar is None else f"{bar:g}")
     bulk = middle["hardened", "bulk publish, tasks/s"] / middle["stock", "publish, calls/s"]
-    costs = [1 - middle[side, "drain with probes, tasks/s"] / middle[side, "drain, tasks/s"] for side in results]
-    rows.add_row("cost of probes", *(f"{cost:.1%}" for cost in costs), "", "5.0%")
     rows.add_row("bulk by ours / single calls by stock", "", "", f"{bulk:.2f}", "2.5")
     return rows
 
