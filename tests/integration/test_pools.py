@@ -1,11 +1,13 @@
 """Processes are replaced at once; pools that nobody declares in a fleet but may start by hand lose nothing either."""
 
+import signal
 import sys
 from itertools import pairwise
 
 import pytest
 
 from deploytools.testing.fleet import FleetUnderTest
+from deploytools.testing.waiting import wait_until
 from deploytools.worker.pools import MAINTENANCE_SECONDS
 from deploytools.worker.synthetic import SERVE
 
@@ -57,3 +59,23 @@ def test_a_process_that_is_recycled_is_replaced_before_the_pool_is_maintained(sh
     shop_fleet.expect_nothing_lost(deadline_seconds=60)
     ends = [entry.at for entry in shop_fleet.ledger.entries("ended")]
     assert max(after - before for before, after in pairwise(ends)) < MAINTENANCE_SECONDS / 2
+
+
+@pytest.mark.only_on("embedded")
+def test_what_a_process_got_just_before_a_shutdown_is_run_once_and_waited_for(shop_fleet: FleetUnderTest) -> None:
+    worker = shop_fleet.start_by_hand("counter", "--concurrency=1")
+    shop_fleet.wait_until_over([first := shop_fleet.send(SERVE, 0.0, queue="counter")])
+    [process] = worker.program.children()
+    process.suspend()  # it will say nothing of what it gets
+    task = shop_fleet.send(SERVE, 0.0, queue="counter")
+    worker.program.wait_for_log(f"[{task}] received")
+    for _ in range(2):  # its main process has gone on since, so the task is in the pipe
+        wait_until(lambda: shop_fleet.app.control.ping([worker.name], timeout=0.5), "an answer")
+
+    worker.program.signal(signal.SIGTERM)
+    wait_until(lambda: not shop_fleet.app.control.ping([worker.name], timeout=1), "it to have left its loop")
+    process.resume()
+
+    assert worker.program.wait(deadline_seconds=20) == 0  # 30 s is what a process waits for its result to be read
+    assert shop_fleet.ledger.over() == {first: "SUCCESS", task: "SUCCESS"}
+    assert shop_fleet.depth("counter") == 0
