@@ -1,7 +1,6 @@
 """The checks of this repository, each in an environment of its own.
 
-Sessions build environments and run tools, nothing else. `nox` runs what must be green: lint, typecheck, unit,
-integration.
+Sessions build environments and run tools, nothing else. `nox` runs what must be green.
 """
 
 from pathlib import Path
@@ -12,7 +11,7 @@ nox.needs_version = ">=2026.4"
 nox.options.default_venv_backend = "uv"
 nox.options.download_python = "never"
 nox.options.error_on_missing_interpreters = False
-nox.options.sessions = ["lint", "typecheck", "unit", "integration", "chaos"]
+nox.options.sessions = ["lint", "typecheck", "unit", "integration", "stack", "chaos"]
 
 PYTHONS = ["3.11", "3.12", "3.13"]
 
@@ -64,7 +63,7 @@ def integration(session: nox.Session) -> None:
     session.run("pytest", "tests/integration", "-n", "4", *session.posargs)
 
 
-@nox.session(default=False)
+@nox.session
 def stack(session: nox.Session) -> None:
     """Run what is shipped, one test at a time: the image, the compose file, a rolling deploy."""
     install(session, "test")
