@@ -67,7 +67,7 @@ UNREADABLE = (b"{", b"\xff\xfe\x00", b"17", b"[]", b"null", b"", b"{}", b'{"head
 class Outcome:
     """The account of a run. Times in seconds; `lost_per_kill_bound` is the 95 % upper bound for no loss in n kills.
 
-    `redelivery_p99_seconds`: from the kill of a worker until what it had was back in the queue.
+    `redelivery_p99_seconds`: from the kill of a worker until what it had was started again.
     """
 
     seed: int
@@ -236,19 +236,14 @@ class Chaos:
         accepted = set(self.fleet.sent)
         starts, ends = Counter[str](), Counter[str]()
         first_node: dict[str, str] = {}
-        delays: list[float] = []
-        again: list[tuple[float, float]] = []  # of redelivered tasks: when their worker was killed, when they started
+        delays = []
         began_at = min((sent.at for sent in self.fleet.sent.values()), default=0.0)
         longest: dict[float, float] = {}
         for entry in self.fleet.ledger.entries():
             if entry.event == "started":
                 before = first_node.get(entry.id)
                 if before in self._killed_at and before not in self._rejecting and starts[entry.id] == 1:
-                    again.append((self._killed_at[before], entry.at))
-                elif starts[entry.id] == 0 and (sent := self.fleet.sent.get(entry.id)):
-                    # A queue keeps its order: what stood in front of this task was there before it was published.
-                    delays += [max(0.0, min(started_at, sent.at) - killed_at) for killed_at, started_at in again]
-                    again.clear()
+                    delays.append(entry.at - self._killed_at[before])
                 first_node.setdefault(entry.id, entry.node)
                 starts[entry.id] += 1
             elif entry.event == "ended" and entry.state == "SUCCESS":
@@ -257,7 +252,6 @@ class Chaos:
                 if sent and ends[entry.id] == 1:
                     second = float(int(sent.at - began_at))
                     longest[second] = max(longest.get(second, 0.0), entry.at - sent.at)
-        delays += [started_at - killed_at for killed_at, started_at in again]
         lost = sorted(accepted - ends.keys())
         kills = self.faults[Fault.KILL_WORKER] + self.faults[Fault.KILL_PROCESS]
         return Outcome(
