@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from deploytools.testing.project import ProjectUnderTest
+from deploytools.testing.waiting import wait_until
 
 
 def install_wheel(shop: ProjectUnderTest, pytestconfig: pytest.Config, tmp_path: Path) -> str:
@@ -41,10 +42,10 @@ def test_its_tiers_are_commands_its_tasks_run_and_the_plugin_tests_them(
 
     assert published.returncode == 0, published.stderr
     up.wait_for_log("slept 0")
-    assert {name: len(tier["workers"]) for name, tier in shop.snapshot()["tiers"].items()} == {
-        "counter": 2,
-        "store_room": 1,
-    }
+    wait_until(
+        lambda: [len(tier["workers"]) for tier in shop.snapshot()["tiers"].values()] == [2, 1],
+        "two workers of the counter and one of the store room to be seen",
+    )
     up.stop()
     more.stop()
 

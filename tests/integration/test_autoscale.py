@@ -13,6 +13,8 @@ IDLE_SECONDS = 1.5
 
 
 def test_a_pool_starts_at_the_declared_concurrency(shop_fleet: FleetUnderTest) -> None:
+    path = shop_fleet.project.root / "fleet.toml"
+    path.write_text(path.read_text().replace("idle_seconds = 1.5", "idle_seconds = 60"))
     worker = shop_fleet.start("counter")
 
     assert worker.processes() == START
@@ -105,13 +107,16 @@ def test_two_workers_on_one_queue_grow_and_shrink(shop_fleet: FleetUnderTest) ->
 def test_bounds_can_be_changed_while_it_runs(shop_fleet: FleetUnderTest) -> None:
     worker = shop_fleet.start("counter")
 
-    answer = shop_fleet.app.control.autoscale(max=6, min=3, destination=[worker.name], reply=True)
-    assert "ok" in str(answer), answer
+    def is_told() -> bool:  # it hears from a moment after its log says that it is ready
+        control = shop_fleet.app.control
+        return "ok" in str(control.autoscale(max=6, min=3, destination=[worker.name], reply=True, timeout=5))
+
+    wait_until(is_told, "an answer")
     shop_fleet.expect_scaled_to(worker, 3)
     shop_fleet.occupy("counter", 30, seconds=0.4)
     shop_fleet.expect_scaled_to(worker, 6)
 
-    shop_fleet.app.control.autoscale(max=2, min=1, destination=[worker.name], reply=True)
+    shop_fleet.app.control.autoscale(max=2, min=2, destination=[worker.name], reply=True)
     shop_fleet.expect_scaled_to(worker, 2)
     shop_fleet.expect_nothing_lost()
 

@@ -30,7 +30,7 @@ def test_a_pool_without_processes_runs_a_sustained_load_to_its_end(shop_fleet: F
 @pytest.mark.only_on("redis")
 def test_what_threads_held_when_they_were_killed_comes_back(shop_fleet: FleetUnderTest) -> None:
     worker = shop_fleet.start_by_hand("counter", "--pool=threads", "--concurrency=4")
-    shop_fleet.occupy("counter", 4, 1.0)
+    shop_fleet.occupy("counter", 4, 4.0)
     shop_fleet.expect_busy(worker, 4)
     worker.program.kill_all()
 
@@ -65,6 +65,8 @@ def test_a_process_that_is_recycled_is_replaced_before_the_pool_is_maintained(sh
 def test_what_a_process_got_just_before_a_shutdown_is_run_once_and_waited_for(shop_fleet: FleetUnderTest) -> None:
     worker = shop_fleet.start_by_hand("counter", "--concurrency=1")
     shop_fleet.wait_until_over([first := shop_fleet.send(SERVE, 0.0, queue="counter")])
+    inspect = shop_fleet.app.control.inspect([worker.name])
+    wait_until(lambda: (inspect.active() or {}).get(worker.name) == [], "its end to be heard of")
     [process] = worker.program.children()
     process.suspend()  # it will say nothing of what it gets
     task = shop_fleet.send(SERVE, 0.0, queue="counter")

@@ -75,7 +75,7 @@ def test_disable_prefetch_takes_only_what_runs_even_with_early_acknowledgement(s
 @dynamic_prefetch
 def test_tasks_with_an_eta_do_not_take_the_place_of_tasks_that_are_due(shop_fleet: FleetUnderTest) -> None:
     worker = shop_fleet.start("counter")
-    later = shop_fleet.occupy("counter", 6, seconds=0, countdown=8)
+    later = shop_fleet.occupy("counter", 6, seconds=0, countdown=15)
     wait_until(lambda: shop_fleet.depth("counter") == 0, "the later ones to be taken")
 
     now = shop_fleet.occupy("counter", 12, seconds=0.1)
@@ -110,10 +110,10 @@ def test_two_workers_share_a_backlog(shop_fleet: FleetUnderTest) -> None:
 
 def test_a_long_task_does_not_hold_short_ones_behind_it(shop_fleet: FleetUnderTest) -> None:
     shop_fleet.start("counter")
-    long = shop_fleet.occupy("counter", 1, seconds=8)
+    long = shop_fleet.occupy("counter", 1, seconds=25)
     wait_until(lambda: shop_fleet.ledger.starts(long[0]), "the long task to start")
 
     short = shop_fleet.occupy("counter", 30, seconds=0.02)
 
-    shop_fleet.wait_until_over(short, deadline_seconds=6)
+    shop_fleet.wait_until_over(short, deadline_seconds=20)
     assert long[0] not in shop_fleet.ledger.over()

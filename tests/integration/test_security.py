@@ -171,7 +171,7 @@ def test_a_signed_task_whose_worker_died_runs_again(shop_fleet: FleetUnderTest, 
     env = {"CELERY_SIGNING_KEY_FILE": str(key_file)}
     worker = shop_fleet.start("counter", **env)
     with signing(key_file):
-        task_id = shop_fleet.send("shop.nap", 0.5, queue="counter")
+        task_id = shop_fleet.send("shop.nap", 4, queue="counter")
     shop_fleet.expect_busy(worker, 1)
     worker.program.kill_all()
 

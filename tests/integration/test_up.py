@@ -4,6 +4,7 @@ import os
 import signal
 import sys
 from functools import partial
+from typing import Any
 
 import psutil
 
@@ -31,9 +32,12 @@ def nap(shop: ProjectUnderTest, up: Running, *, seconds: int) -> None:
 def test_every_tier_is_there_with_its_queue_processes_and_depth(project: ProjectUnderTest) -> None:
     start_up(project, tiers=3)
 
-    tiers = project.snapshot()["tiers"]
+    def all_seen() -> dict[str, Any]:  # a reply that takes more than a second is none
+        found: dict[str, Any] = project.snapshot()["tiers"]
+        assert {name: (tier["queue"]["name"], tier["processes"]) for name, tier in found.items()} == TIERS
+        return found
 
-    assert {name: (tier["queue"]["name"], tier["processes"]) for name, tier in tiers.items()} == TIERS
+    tiers = wait_until(all_seen, "all processes to be seen", deadline_seconds=20)
     assert {name: tier["queue"]["depth"] for name, tier in tiers.items()} == dict.fromkeys(TIERS, 0)
     for command in ("inspect", "stats", "queues"):
         shown = project.command(command, COLUMNS="200").stdout

@@ -13,10 +13,12 @@ def test_two_workers_of_a_tier_have_names_of_their_own_and_share_the_queue(proje
     for worker in workers:
         worker.wait_for_log(" ready.")
 
-    seen = project.snapshot()["tiers"]["low"]["workers"]
+    def seen() -> set[str]:  # a reply that takes more than a second is none
+        found = project.snapshot()["tiers"]["low"]["workers"]
+        assert [each["queues"] for each in found] == [["low_priority"]] * 2, found
+        return {each["node"] for each in found}
 
-    assert len({worker["node"] for worker in seen}) == 2
-    assert [worker["queues"] for worker in seen] == [["low_priority"]] * 2
+    assert len(wait_until(seen, "both to be seen")) == 2
 
 
 def test_a_launcher_becomes_celery_so_that_signals_reach_it(project: ProjectUnderTest) -> None:
@@ -50,8 +52,8 @@ def test_the_guides_one_liners_work(project: ProjectUnderTest) -> None:
 
     tasks = project.run(sys.executable, "-c", "from app.tasks import celery_app; print(celery_app.tasks.keys())")
     url = project.run(sys.executable, "-c", "from app import celeryconfig; print(celeryconfig.broker_url)")
-    queues = project.run(*celery, "inspect", "active_queues")
-    ping = project.run(*celery, "inspect", "ping")
+    queues = project.run(*celery, "inspect", "--timeout", "10", "active_queues")
+    ping = project.run(*celery, "inspect", "--timeout", "10", "ping")
     events = project.start([*celery, "events", "--dump"])
 
     assert "app.tasks.images.make_variants" in tasks.stdout

@@ -125,7 +125,12 @@ def test_a_model_api_that_fails_is_tried_again_while_the_tier_goes_on(
     url, faults = model_api
     faults.fault = fault
     worker = arena.start(
-        "high", APP_MODEL_URL=url, APP_MODEL_TIMEOUT_SECONDS="1", APP_RETRY_SECONDS="4", APP_TRIES="50"
+        "high",
+        APP_MODEL_URL=url,
+        APP_MODEL_TIMEOUT_SECONDS="1",
+        APP_RETRY_SECONDS="4",
+        APP_TRIES="50",
+        APP_MODEL_FAILURES="1000 per 1 seconds",
     )
     answers = [ask_something() for _ in range(3)]
     chats = [arena.send("app.tasks.chat.complete", {"answer": answer}) for answer in answers]
@@ -134,7 +139,7 @@ def test_a_model_api_that_fails_is_tried_again_while_the_tier_goes_on(
     pictures = [
         arena.send("app.tasks.images.make_variants", {"picture": make_picture(), "widths": [16]}) for _ in range(8)
     ]
-    assert set(arena.wait_until_over(pictures, deadline_seconds=10).values()) == {"SUCCESS"}
+    assert set(arena.wait_until_over(pictures).values()) == {"SUCCESS"}
     assert not arena.ledger.over().keys() & set(chats)
 
     assert cause in worker.program.log()
@@ -236,7 +241,9 @@ def test_workers_killed_in_the_middle_of_each_task_leave_its_effect_exactly_once
             "CELERY_AUTOSCALE_MAX": "8",
         }
         env["CELERY_AUTOSCALE_MIN"] = "8"
-        workers = [arena.start(tier, **env) for tier in ("high", "medium", "low")]
+        workers = [arena.launch(tier, **env) for tier in ("high", "medium", "low")]
+        for worker in workers:
+            worker.wait_until_ready()
         requests: dict[str, dict[str, Any] | None] = {
             "chat.complete": {"answer": answer},
             "images.generate": {"picture": "p", "prompt": "p"},

@@ -23,6 +23,7 @@ from deploytools.services import worker_services
 from deploytools.settings import current_project, current_settings, environment_with
 from deploytools.supervisor import Supervisor
 
+ASK_TIMES = 3
 LOCUSTFILE = Path(__file__).with_name("locustfile.py")
 
 
@@ -72,8 +73,9 @@ def locust_argv(
 
 
 def fleet_runs(project: Project, fleet: Fleet) -> bool:
-    """Say whether every tier has a worker."""
-    return {tier.queue for tier in fleet} <= worker_names(load_app(project, fleet)).keys()
+    """Say whether every tier has a worker; ask again before saying no, for a busy one may answer late."""
+    app, queues = load_app(project, fleet), {tier.queue for tier in fleet}
+    return any(queues <= worker_names(app).keys() for _ in range(ASK_TIMES))
 
 
 async def _with_fleet(project: Project, fleet: Fleet, argv: list[str]) -> int:

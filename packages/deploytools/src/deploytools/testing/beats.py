@@ -7,7 +7,7 @@ import redis
 from deploytools.testing.processes import Running
 from deploytools.testing.waiting import wait_until
 
-TAKEOVER_SECONDS = 15.0
+TAKEOVER_SECONDS = 60.0
 
 
 def role(beat: Running) -> str:

@@ -22,7 +22,7 @@ from deploytools.testing.brokers import Broker
 from deploytools.testing.ledger import Ledger
 from deploytools.testing.processes import Running
 from deploytools.testing.project import ProjectUnderTest
-from deploytools.testing.waiting import wait_until
+from deploytools.testing.waiting import DEADLINE_SECONDS, wait_until
 from deploytools.transport.dead import dead_queue
 from deploytools.worker import install
 
@@ -171,7 +171,9 @@ class FleetUnderTest:
                 {"started": running.add, "ended": running.discard}.get(entry.event, str)(entry.id)
         return len(running)
 
-    def wait_until_over(self, ids: Iterable[str] | None = None, *, deadline_seconds: float = 30.0) -> dict[str, str]:
+    def wait_until_over(
+        self, ids: Iterable[str] | None = None, *, deadline_seconds: float = DEADLINE_SECONDS
+    ) -> dict[str, str]:
         """Wait until tasks (default: all that were sent) are over; return id → final state."""
         wanted = set(self.sent if ids is None else ids)
 
@@ -183,13 +185,15 @@ class FleetUnderTest:
 
         return wait_until(all_over, f"{len(wanted)} tasks to be over", deadline_seconds=deadline_seconds)
 
-    def expect_nothing_lost(self, *, deadline_seconds: float = 30.0) -> None:
+    def expect_nothing_lost(self, *, deadline_seconds: float = DEADLINE_SECONDS) -> None:
         """Expect every task that was sent to be over, each in success."""
         states = self.wait_until_over(deadline_seconds=deadline_seconds)
         failed = {self._describe(id_): state for id_, state in states.items() if state != "SUCCESS"}
         assert not failed, f"failed: {failed}"
 
-    def expect_routed_to(self, tier_name: str, ids: Iterable[str], *, deadline_seconds: float = 30.0) -> None:
+    def expect_routed_to(
+        self, tier_name: str, ids: Iterable[str], *, deadline_seconds: float = DEADLINE_SECONDS
+    ) -> None:
         """Expect tasks to be run once each, by workers of a tier and by no other."""
         tier = self.fleet.tier(tier_name)
         wanted = list(ids)
@@ -205,7 +209,7 @@ class FleetUnderTest:
         held = self.ledger.most_held(worker.name, of=of)
         assert held <= most, f"{worker.name} held {held} tasks at once, {most} declared"
 
-    def expect_scaled_to(self, worker: Worker, processes: int, *, deadline_seconds: float = 30.0) -> None:
+    def expect_scaled_to(self, worker: Worker, processes: int, *, deadline_seconds: float = DEADLINE_SECONDS) -> None:
         """Expect a worker's pool to reach a size."""
         wait_until(
             lambda: self._compare_size(worker, processes),
@@ -213,7 +217,7 @@ class FleetUnderTest:
             deadline_seconds=deadline_seconds,
         )
 
-    def expect_busy(self, worker: Worker, processes: int, *, deadline_seconds: float = 30.0) -> None:
+    def expect_busy(self, worker: Worker, processes: int, *, deadline_seconds: float = DEADLINE_SECONDS) -> None:
         """Expect a worker to come to run so many tasks at once."""
 
         def compare() -> bool:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import psutil
 
-from deploytools.testing.waiting import wait_until
+from deploytools.testing.waiting import DEADLINE_SECONDS, wait_until
 
 STOP_DEADLINE_SECONDS = 30.0
 
@@ -35,7 +35,7 @@ class Running:
         """Return what it has printed so far."""
         return self.log_path.read_text(encoding="utf-8", errors="replace")
 
-    def wait_for_log(self, text: str, *, times: int = 1, deadline_seconds: float = 30.0) -> None:
+    def wait_for_log(self, text: str, *, times: int = 1, deadline_seconds: float = DEADLINE_SECONDS) -> None:
         """Wait until it has printed a text so many times; fail with the end of its log if it ends before."""
 
         def printed() -> bool:

@@ -5,6 +5,7 @@ A thread of its own: it goes on while the event loop is busy, blocked by a task 
 
 import logging
 import threading
+import time
 import weakref
 from typing import Any
 
@@ -32,22 +33,22 @@ class LeaseKeeper(threading.Thread):
         """Work until the channel is gone."""
         sleep = threading.Event()
         tick = min(TICK_SECONDS, self._lease_seconds / 10)
-        renewed = swept = 0.0
+        renewed_at = swept_at = time.monotonic()
         while not sleep.wait(tick):
             channel = self._channel()
             if channel is None or (channel.closed and not channel.qos.is_owing):
                 if channel is not None:
                     channel._disconnect_pools()  # opened again for late acknowledgements
                 return
-            renewed, swept = renewed + tick, swept + tick
+            now = time.monotonic()  # ticks are longer where the CPU is short
             try:
                 if channel.closed:
                     channel.qos.flush()
-                if renewed >= self._lease_seconds / 3:
-                    renewed = 0.0
+                if now - renewed_at >= self._lease_seconds / 3:
+                    renewed_at = now
                     renew(channel)
-                if swept >= min(self._lease_seconds / 10, MOST_SWEEP_SECONDS) and not channel.closed:
-                    swept = 0.0
+                if now - swept_at >= min(self._lease_seconds / 10, MOST_SWEEP_SECONDS) and not channel.closed:
+                    swept_at = now
                     sweep(channel)
             except (RedisError, OSError) as error:
                 logger.warning("leases: %s: will try again", error)
