@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import time
 from collections.abc import Iterable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
@@ -21,6 +22,8 @@ if ARGV[2] ~= '' then redis.call('LPUSH', KEYS[2], ARGV[2]) end
 return 1
 """
 NOT_AGAIN = ("x-redeliveries", "redelivered", "x-death", "x-delivery-count")
+# RabbitMQ gives back what was read a moment after the channel that read it is closed.
+GIVEN_BACK_SECONDS, POLL_SECONDS = 2.0, 0.05
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -159,18 +162,25 @@ class RabbitBox:
 
     def take_out(self, letters: list[DeadLetter], *, replay: bool) -> int:
         """Take letters out, all that are still there; see `take_out` above."""
-        wanted, taken = {letter.id for letter in letters}, 0
+        wanted, seen, taken = {letter.id for letter in letters}, set[str](), 0
+        give_up_at = time.monotonic() + GIVEN_BACK_SECONDS
         with closing(self.connection.channel()) as channel:
-            for message, letter in self._letters(channel):
-                if letter.id not in wanted:
-                    continue
-                if replay and letter.message is not None:
-                    for name in NOT_AGAIN:
-                        message.properties.get("application_headers", {}).pop(name, None)
-                    channel.basic_publish(message, exchange=self.queue, routing_key=self.queue)
-                channel.basic_ack(message.delivery_tag)
-                taken += 1
+            while not wanted <= seen and time.monotonic() < give_up_at:
+                for message, letter in self._letters(channel):
+                    if letter.id in wanted:
+                        seen.add(letter.id)
+                        self._take(channel, message, letter, replay=replay)
+                        taken += 1
+                if not wanted <= seen:
+                    time.sleep(POLL_SECONDS)
         return taken
+
+    def _take(self, channel: Any, message: Any, letter: DeadLetter, *, replay: bool) -> None:
+        if replay and letter.message is not None:
+            for name in NOT_AGAIN:
+                message.properties.get("application_headers", {}).pop(name, None)
+            channel.basic_publish(message, exchange=self.queue, routing_key=self.queue)
+        channel.basic_ack(message.delivery_tag)
 
     def _letters(self, channel: Any) -> Iterator[tuple[Any, DeadLetter]]:
         for _ in range(self.count()):
