@@ -4,7 +4,6 @@ Kombu guards each cached property by a lock. A pool grows while another thread o
 are; a child that was forked while that thread connected would wait for its lock until its task's time limit.
 """
 
-import gc
 import os
 from threading import RLock
 from typing import Any
@@ -24,7 +23,19 @@ def _watch_locks(**_: Any) -> None:
     # All modules are imported now, and what is forked from here on makes a pool grow.
     if not _guarded:
         os.register_at_fork(after_in_child=_renew_locks)
-    _guarded[:] = [each for each in gc.get_objects() if isinstance(each, cached_property)]
+    # Not from the collector: it does not tell of what `memory` has frozen.
+    _guarded[:] = [each for cls in _below(object) for each in vars(cls).values() if isinstance(each, cached_property)]
+
+
+def _below(base: type) -> set[type]:
+    """Return all classes that are based on one."""
+    found: set[type] = set()
+    rest = [base]
+    while rest:
+        new: set[type] = set(type.__subclasses__(rest.pop())) - found
+        found |= new
+        rest += new
+    return found
 
 
 def _renew_locks() -> None:
