@@ -139,7 +139,7 @@ def test_a_model_api_that_fails_is_tried_again_while_the_tier_goes_on(
     pictures = [
         arena.send("app.tasks.images.make_variants", {"picture": make_picture(), "widths": [16]}) for _ in range(8)
     ]
-    assert set(arena.wait_until_over(pictures).values()) == {"SUCCESS"}
+    assert set(arena.wait_until_over(pictures, deadline_seconds=10).values()) == {"SUCCESS"}
     assert not arena.ledger.over().keys() & set(chats)
 
     assert cause in worker.program.log()
