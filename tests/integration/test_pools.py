@@ -8,7 +8,7 @@ import pytest
 
 from deploytools.testing.fleet import FleetUnderTest
 from deploytools.testing.waiting import wait_until
-from deploytools.worker.pools import MAINTENANCE_SECONDS
+from deploytools.worker.prefork import MAINTENANCE_SECONDS
 from deploytools.worker.synthetic import SERVE
 
 
@@ -72,7 +72,7 @@ def test_what_a_process_got_just_before_a_shutdown_is_run_once_and_waited_for(sh
     task = shop_fleet.send(SERVE, 0.0, queue="counter")
     worker.program.wait_for_log(f"[{task}] received")
     for _ in range(2):  # its main process has gone on since, so the task is in the pipe
-        wait_until(lambda: shop_fleet.app.control.ping([worker.name], timeout=0.5), "an answer")
+        shop_fleet.wait_for_answer(worker)
 
     worker.program.signal(signal.SIGTERM)
     wait_until(lambda: not shop_fleet.app.control.ping([worker.name], timeout=1), "it to have left its loop")

@@ -21,7 +21,7 @@ from deploytools.errors import VerdictError
 from deploytools.project import find_project
 from deploytools.testing.containers import engine_is_there
 from deploytools.testing.plugin import project_in
-from deploytools.testing.stack import Outside, Stack
+from deploytools.testing.stack import Outside, Stack, built
 from deploytools.testing.waiting import wait_until
 from deploytools.worker.synthetic import SERVE
 
@@ -51,14 +51,12 @@ def docker(*words: str, stdin: str | None = None) -> subprocess.CompletedProcess
 
 @pytest.fixture(scope="session")
 def image(pytestconfig: pytest.Config) -> Iterator[str]:
-    """Build the image; the engine keeps its layers, so that the next time is quick."""
+    """Build the image."""
     if not engine_is_there():
         assert "CI" not in os.environ, "no container engine answers"
         pytest.skip("no container engine answers")
-    done = docker("build", "--quiet", "--target", "fleet", "--tag", IMAGE, str(pytestconfig.rootpath))
-    assert done.returncode == 0, done.stderr
-    yield IMAGE
-    docker("image", "rm", IMAGE)
+    with built(pytestconfig.rootpath, IMAGE) as name:
+        yield name
 
 
 @pytest.fixture

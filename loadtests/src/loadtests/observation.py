@@ -45,12 +45,12 @@ def variants(side: Side) -> dict[str, tuple[Side, Mapping[str, str]]]:
     }
 
 
-def measure(sides: Mapping[str, tuple[Side, Mapping[str, str]]], rounds: int) -> dict[str, list[float]]:
+def measure(runs: Mapping[str, tuple[Side, Mapping[str, str]]], rounds: int) -> dict[str, list[float]]:
     """Return name → tasks a second, one a round."""
-    drained: dict[str, list[float]] = {name: [] for name in sides}
+    drained: dict[str, list[float]] = {name: [] for name in runs}
     for number in track(range(rounds + 1), "measuring", console=Console(stderr=True)):
-        for name in sorted(sides, reverse=bool(number % 2)):
-            side, headers = sides[name]
+        for name in sorted(runs, reverse=bool(number % 2)):
+            side, headers = runs[name]
             value = side.drain(headers=headers)
             if number:
                 drained[name].append(value)

@@ -23,11 +23,10 @@ from deploytools.load.result import TierLoad, tier_load
 from deploytools.load.session import LoadSession
 from deploytools.load.workload import Offer, Workload
 from deploytools.settings import current_project
-from deploytools.testing.stack import Outside, Stack
+from deploytools.testing.stack import Outside, Stack, built
 from deploytools.worker.synthetic import SERVE
 
 SHORTEST_SECONDS, LONGEST_SECONDS, TAIL = 0.1, 8.0, 1.5
-IMAGE = "celery-fleet:rolls"
 
 
 def heavy_tailed(random: Random) -> tuple[float]:
@@ -45,18 +44,19 @@ def main() -> int:
     told = parser.parse_args()
     project, console = current_project(), Console(stderr=True)
     fleet = project.fleet()
-    with TemporaryDirectory() as folder:
-        stack = Stack.of(project, folder=Path(folder) / "project", image=IMAGE)
-        with stack, console.status("building the image") as status:
-            stack.engine.docker("build", "--quiet", "--target", "fleet", "--tag", IMAGE, str(project.root))
-            status.update("starting the stack")
-            stack.up()
-            with loaded(stack, rate=told.rate) as session:
-                for roll in range(told.rolls):
-                    status.update(f"roll {roll + 1} of {told.rolls}")
-                    roll_fleet(stack.engine, fleet, tier="", grace_seconds=told.grace, say=console.print)
-                status.update("waiting for the last tasks")
-        stack.engine.docker("image", "rm", IMAGE)
+    with (
+        console.status("building the image") as status,
+        TemporaryDirectory() as folder,
+        built(project.root, "celery-fleet:rolls") as image,
+        Stack.of(project, folder=Path(folder) / "project", image=image) as stack,
+    ):
+        status.update("starting the stack")
+        stack.up()
+        with loaded(stack, rate=told.rate) as session:
+            for roll in range(told.rolls):
+                status.update(f"roll {roll + 1} of {told.rolls}")
+                roll_fleet(stack.engine, fleet, tier="", grace_seconds=told.grace, say=console.print)
+            status.update("waiting for the last tasks")
     account = session.account
     tiers = [tier_load(each, [s for s in account.samples.values() if s.tier == each.name], 0) for each in fleet]
     Console().print(table(tiers, duplicates=account.duplicates))

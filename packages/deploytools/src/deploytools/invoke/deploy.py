@@ -8,8 +8,6 @@ from deploytools.invoke.command import command
 from deploytools.invoke.secrets import write_secrets
 from deploytools.settings import current_project
 
-COMPOSE_FILE = "compose/compose.yaml"
-
 
 @command(
     help={
@@ -22,9 +20,10 @@ def roll(_: Any, tier: str = "", grace: float = 0.0, build: bool = True) -> None
     """Replace what runs in compose, a tier at a time: new workers take tasks before old ones stop."""
     from deploytools.deploy.engine import Engine
     from deploytools.deploy.fleet import roll_fleet
+    from deploytools.render.compose import FILE
 
     project = current_project()
-    engine = Engine(project=("--file", str(project.root / COMPOSE_FILE)))
+    engine = Engine(project=("--file", str(project.root / FILE)))
     if build:
         engine.compose("build", "--quiet")
     if any(path.name == "broker_acl" for path in write_secrets()):

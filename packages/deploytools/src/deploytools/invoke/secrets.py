@@ -8,8 +8,6 @@ from invoke.collection import Collection
 from deploytools.invoke.command import command
 from deploytools.settings import current_project
 
-FOLDER = "compose/secrets"
-
 
 @command()
 def init(_: Any) -> None:
@@ -20,9 +18,10 @@ def init(_: Any) -> None:
 def write_secrets() -> list[Path]:
     """Make what is missing; print and return which files these are."""
     from deploytools.deploy.secrets import init_secrets
+    from deploytools.render.compose import SECRETS_FOLDER
 
     project = current_project()
-    made = init_secrets(project.root / FOLDER, project.fleet())
+    made = init_secrets(project.root / SECRETS_FOLDER, project.fleet())
     for path in made:
         print(path.relative_to(project.root))
     return made

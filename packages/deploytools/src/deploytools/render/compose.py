@@ -18,10 +18,13 @@ from deploytools.render.container import (
     environment,
 )
 from deploytools.render.document import merge, to_comment, to_yaml
+from deploytools.render.prometheus.scraping import TARGETS
 from deploytools.render.rendering import Plan, Rendering
 from deploytools.services import BEAT_GRACE_SECONDS
 
 FOLDER = Path("compose")
+FILE = FOLDER / "compose.yaml"
+SECRETS_FOLDER = FOLDER / "secrets"  # on the host; SECRETS is where containers see them
 BROKER = "broker"
 BROKER_MEMORY = "512mb"
 CPU_PERIOD_MICROSECONDS = 100_000
@@ -51,7 +54,7 @@ def render(plan: Plan) -> Iterable[Rendering]:
     text = to_comment(origin, *sources) + to_yaml(merge(_file(plan), plan.fleet.deploy.patches.compose))
     lines = [f"# {what}\n#{name}={default}\n" for name, (what, default) in VARIABLES.items()]
     return (
-        Rendering(path=FOLDER / "compose.yaml", text=text),
+        Rendering(path=FILE, text=text),
         Rendering(
             path=FOLDER / "example.env",
             text=to_comment(origin, "Copy it to .env beside compose.yaml; what is commented out is the default.")
@@ -75,7 +78,10 @@ def _file(plan: Plan) -> dict[str, Any]:
             | {"ports": [_port("LOCUST_PORT", 8089)]},
             "locust-worker": _locust(fleet.deploy, "--worker", "--master-host=locust-master"),
         },
-        "secrets": {name: {"file": f"./secrets/{name}"} for name in ("broker_password", "broker_acl", "flower_auth")},
+        "secrets": {
+            name: {"file": f"./{SECRETS_FOLDER.name}/{name}"}
+            for name in ("broker_password", "broker_acl", "flower_auth")
+        },
         "volumes": dict.fromkeys(dict.fromkeys([f"{BROKER}-data", "state", "prometheus-data", *named])),
     }
 
@@ -170,7 +176,7 @@ def _prometheus() -> dict[str, Any]:
         "command": ["--config.file=/etc/prometheus/prometheus.yml", "--storage.tsdb.path=/prometheus"],
         "user": "65534:65534",
         # Where the same configuration, read on a host, finds that host's workers: here are none, and no error about it.
-        "tmpfs": ["/tmp", "/.deploytools/metrics"],  # noqa: S108
+        "tmpfs": ["/tmp", f"/{TARGETS}"],  # noqa: S108
         "volumes": [
             {
                 "type": "bind",

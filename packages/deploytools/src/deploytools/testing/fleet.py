@@ -148,12 +148,16 @@ class FleetUnderTest:
         It must have answered once: the connection it consumes by is made after it logs that it is ready.
         """
         readies = worker.program.log().count("Connected to ")
-        self._wait_for_answer(worker)
+        self.wait_for_answer(worker)
         self.broker.drop_connections()
         kombu.pools.reset()
         self.app = self._publisher()  # the old one's connections are closed as well
         worker.program.wait_for_log("Connected to ", times=readies + 1)
-        self._wait_for_answer(worker)
+        self.wait_for_answer(worker)
+
+    def wait_for_answer(self, worker: Worker) -> None:
+        """Wait until a worker answers: its event loop runs, and its connections are made."""
+        wait_until(lambda: self.app.control.ping([worker.name], timeout=0.5), f"{worker.name} to answer")
 
     def depth(self, tier_name: str) -> int:
         """Return how many messages wait in a tier's queue."""
@@ -240,9 +244,6 @@ class FleetUnderTest:
         now = worker.processes()
         assert now == processes, f"{worker.name} has {now} processes, not {processes}; pool sizes: {worker.sizes()}"
         return True
-
-    def _wait_for_answer(self, worker: Worker) -> None:
-        wait_until(lambda: self.app.control.ping([worker.name], timeout=0.5), f"{worker.name} to answer")
 
     def _describe(self, task_id: str) -> str:
         sent = self.sent.get(task_id)

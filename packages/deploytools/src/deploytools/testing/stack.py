@@ -3,7 +3,8 @@
 import base64
 import json
 import shutil
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -19,12 +20,21 @@ from deploytools.deploy.secrets import init_secrets
 from deploytools.fleet import Fleet
 from deploytools.project import Project
 from deploytools.publish import send_many
+from deploytools.render import compose, prometheus
 from deploytools.testing.waiting import wait_until
 from deploytools.worker import install
 from deploytools.worker.probe import PROBE_QUEUE
 
-COMPOSE_FILE = Path("compose/compose.yaml")
-PROMETHEUS = Path("deploy/prometheus")
+
+@contextmanager
+def built(root: Path, name: str) -> Iterator[str]:
+    """Build a project's image; it goes at the end of the block, its layers stay, so that the next time is quick."""
+    engine = Engine(project=())
+    engine.docker("build", "--quiet", "--target", "fleet", "--tag", name, str(root))
+    try:
+        yield name
+    finally:
+        engine.docker("image", "rm", name)
 
 
 @dataclass(kw_only=True)
@@ -39,11 +49,11 @@ class Stack:
     @classmethod
     def of(cls, project: Project, *, folder: Path, image: str) -> "Stack":
         """Return one of a project, whose compose file and fleet file are copied to a folder."""
-        (folder / COMPOSE_FILE).parent.mkdir(parents=True)
-        shutil.copy(project.root / COMPOSE_FILE, folder / COMPOSE_FILE)
+        (folder / compose.FOLDER).mkdir(parents=True)
+        shutil.copy(project.root / compose.FILE, folder / compose.FILE)
         shutil.copy(project.fleet_path, folder / "fleet.toml")
-        if (project.root / PROMETHEUS).is_dir():
-            shutil.copytree(project.root / PROMETHEUS, folder / PROMETHEUS)
+        if (project.root / prometheus.FOLDER).is_dir():
+            shutil.copytree(project.root / prometheus.FOLDER, folder / prometheus.FOLDER)
         return cls(root=folder, fleet=project.fleet(), image=image)
 
     def __enter__(self) -> "Stack":
@@ -56,7 +66,7 @@ class Stack:
     @property
     def secrets(self) -> Path:
         """The folder of its passwords."""
-        return self.root / COMPOSE_FILE.parent / "secrets"
+        return self.root / compose.SECRETS_FOLDER
 
     @property
     def variables(self) -> dict[str, str]:
@@ -67,7 +77,7 @@ class Stack:
     @property
     def engine(self) -> Engine:
         """The engine it runs on."""
-        return Engine(project=("--file", str(self.root / COMPOSE_FILE)), variables=self.variables)
+        return Engine(project=("--file", str(self.root / compose.FILE)), variables=self.variables)
 
     def compose(self, *words: str, stdin: str | None = None) -> str:
         """Run `docker compose` on it; return what it prints."""

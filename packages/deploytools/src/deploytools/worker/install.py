@@ -15,7 +15,8 @@ from deploytools.worker import clock, forks, memory, probe, synthetic  # noqa: F
 from deploytools.worker.autoscaler import StartAtConcurrency
 from deploytools.worker.health import Beating
 from deploytools.worker.metrics import Endpoints
-from deploytools.worker.pools import RefuseGreenlets, ReplaceAtOnce
+from deploytools.worker.pools import RefuseGreenlets
+from deploytools.worker.prefork import UsePromptPool
 from deploytools.worker.rejection import DeadLetterQueues
 from deploytools.worker.settings import fleet_settings
 from deploytools.worker.signing import read_signing
@@ -37,7 +38,7 @@ def install(app: Celery, fleet: Fleet | None = None) -> Celery:
     app.conf.update(connection_settings(address, current_settings()))
     use_hardened(hardened := is_hardened(fleet, address))
     cast(Any, app).posts_reports = hardened
-    app.steps["worker"] |= {RefuseGreenlets, ReplaceAtOnce, StartAtConcurrency, Endpoints}
+    app.steps["worker"] |= {RefuseGreenlets, UsePromptPool, StartAtConcurrency, Endpoints}
     app.steps["consumer"] |= {DeadLetterQueues, Beating}
     Task.Request = "deploytools.worker.rejection:Request"  # of every task, whatever class it is based on
     clock.connect()

@@ -9,7 +9,8 @@ from deploytools.render.prometheus.windows import SCRAPE_SECONDS, Windows
 JOB = "celery"
 RECORDING_FILE, ALERT_FILE = "recording.rules.yml", "alerts.rules.yml"
 # Where processes say which port they have (deploytools.metrics.endpoint), seen from the configuration's folder.
-TARGET_FILES = "../../.deploytools/metrics/*.json"
+TARGETS = ".deploytools/metrics"  # below the project, where `deploytools.metrics.endpoint` writes them
+TARGET_FILES = f"../../{TARGETS}/*.json"
 
 
 def scrape_file(fleet: Fleet, windows: Windows) -> dict[str, Any]:
