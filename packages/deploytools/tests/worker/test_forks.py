@@ -6,7 +6,7 @@ import signal
 from threading import Event, Thread
 
 import pytest
-from celery.signals import worker_ready
+from celery.signals import worker_before_create_process
 from kombu.utils.objects import cached_property
 
 from deploytools.testing.waiting import wait_until
@@ -29,7 +29,7 @@ class Slow:
 def test_a_child_can_connect_although_a_thread_was_connecting_when_it_was_forked() -> None:
     gc.freeze()  # as `memory` does in a worker
     forks.connect()
-    worker_ready.send(sender=None)
+    worker_before_create_process.send(sender=None)
     gc.unfreeze()
     thread = Thread(target=lambda: Slow().client)
     thread.start()

@@ -8,7 +8,7 @@ import os
 from threading import RLock
 from typing import Any
 
-from celery.signals import worker_ready
+from celery.signals import worker_before_create_process
 from kombu.utils.objects import cached_property
 
 _guarded: list[Any] = []
@@ -16,15 +16,17 @@ _guarded: list[Any] = []
 
 def connect() -> None:
     """Do so in worker processes. Connecting twice changes nothing."""
-    worker_ready.connect(_watch_locks, dispatch_uid="deploytools.forks", weak=False)
+    worker_before_create_process.connect(_watch_locks_once, dispatch_uid="deploytools.forks", weak=False)
 
 
-def _watch_locks(**_: Any) -> None:
-    # All modules are imported now, and what is forked from here on makes a pool grow.
-    if not _guarded:
-        os.register_at_fork(after_in_child=_renew_locks)
+def _watch_locks_once(**_: Any) -> None:
+    # Before the first fork: to look at a class writes to its memory, and what is written later is shared no more.
     # Not from the collector: it does not tell of what `memory` has frozen.
-    _guarded[:] = [each for cls in _below(object) for each in vars(cls).values() if isinstance(each, cached_property)]
+    if not _guarded:
+        _guarded.extend(
+            each for cls in _below(object) for each in vars(cls).values() if isinstance(each, cached_property)
+        )
+        os.register_at_fork(after_in_child=_renew_locks)
 
 
 def _below(base: type) -> set[type]:
