@@ -67,7 +67,8 @@ UNREADABLE = (b"{", b"\xff\xfe\x00", b"17", b"[]", b"null", b"", b"{}", b'{"head
 class Outcome:
     """The account of a run. Times in seconds; `lost_per_kill_bound` is the 95 % upper bound for no loss in n kills.
 
-    `redelivery_p99_seconds`: from the kill of a worker until what it had was started again.
+    `redelivery_p99_seconds`: from the kill of a worker until another took up what it had, without the time in which
+    there was none.
     """
 
     seed: int
@@ -109,6 +110,7 @@ class Chaos:
     _incidents: list[tuple[float, Fault]] = field(default_factory=list)  # epoch seconds, fault
     _workers: list[Worker] = field(default_factory=list)
     _killed_at: dict[str, float] = field(default_factory=dict)  # node → when
+    _absences: list[tuple[float, float]] = field(default_factory=list)  # from when till when no worker took tasks
     # Nodes that gave tasks back themselves, to the end of the queue: how long those waited says nothing of leases.
     _rejecting: set[str] = field(default_factory=set)
 
@@ -126,10 +128,13 @@ class Chaos:
         with self._load(Random(self.seed + 1)):  # noqa: S311
             time.sleep(PHASE_SECONDS * 2)  # until tasks wait and run
             for fault in faults:
-                self._incidents.append((time.time(), fault))
+                began_at = time.time()
+                self._incidents.append((began_at, fault))
                 self._inject(fault, random, fault_seconds)
                 self.faults[fault] += 1
                 self._top_up()
+                if fault is Fault.STOP_ALL:
+                    self._absences.append((began_at, time.time()))
                 time.sleep(random.uniform(0.2, 1.0))
         self._settle(settle_seconds)
         return self._account()
@@ -235,16 +240,16 @@ class Chaos:
     def _account(self) -> Outcome:
         accepted = set(self.fleet.sent)
         starts, ends = Counter[str](), Counter[str]()
-        first_node: dict[str, str] = {}
+        holders: dict[str, str] = {}
         delays = []
         began_at = min((sent.at for sent in self.fleet.sent.values()), default=0.0)
         longest: dict[float, float] = {}
         for entry in self.fleet.ledger.entries():
-            if entry.event == "started":
-                before = first_node.get(entry.id)
-                if before in self._killed_at and before not in self._rejecting and starts[entry.id] == 1:
-                    delays.append(entry.at - self._killed_at[before])
-                first_node.setdefault(entry.id, entry.node)
+            if entry.event == "received":
+                before, holders[entry.id] = holders.get(entry.id), entry.node
+                if before and before not in self._rejecting and self._killed_at.get(before, entry.at) < entry.at:
+                    delays.append(self._seconds_with_workers(self._killed_at[before], entry.at))
+            elif entry.event == "started":
                 starts[entry.id] += 1
             elif entry.event == "ended" and entry.state == "SUCCESS":
                 ends[entry.id] += 1
@@ -272,6 +277,10 @@ class Chaos:
             redelivery_p99_seconds=quantile_seconds(histogram(delays), 99) if delays else None,
             lost_per_kill_bound=3 / kills if not lost and kills else None,
         )
+
+    def _seconds_with_workers(self, since: float, until: float) -> float:
+        absent = sum(max(0.0, min(until, end) - max(since, start)) for start, end in self._absences)
+        return until - since - absent
 
 
 def lives(worker: Worker) -> bool:
