@@ -2,7 +2,8 @@
 
 It listens on a Unix socket that only its owner may open, keeps its data in an append-only file, and outlives the
 command that started it, so that all commands of a project share it. Every write reaches the kernel before its reply is
-sent (`appendfsync everysec` delays only the flush to disk), so killing the server loses nothing it accepted.
+sent, so killing the server loses nothing it accepted. That is `appendfsync no`: with `everysec` a write waits for up to
+two seconds while an earlier one is on its way to the disk.
 """
 
 import fcntl
@@ -115,7 +116,7 @@ class EmbeddedBroker:
             "unixsocketperm": "700",
             "dir": str(self.folder),
             "appendonly": "yes",
-            "appendfsync": "everysec",
+            "appendfsync": "no",
             "save": "",
             "maxmemory-policy": "noeviction",
             "daemonize": "yes",
