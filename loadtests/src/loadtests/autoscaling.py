@@ -4,10 +4,10 @@ All while the lower tiers of the fleet are saturated with the application's own 
 
 burst    200 tasks of 20 ms at once on an idle worker of the highest tier: wait p99 and the time until all are done
 steady   Poisson arrivals of the same tasks that keep one process busy on average: wait p99
-memory   PSS of the worker before, idle
+memory   PSS of a worker that has been idle until it had its fewest processes, once
 
-The sides take turns, and the order of the turns rotates. Waits count from when
-the schedule wanted a task sent to its start, which its probe tells.
+The sides take turns, and the order of the turns rotates. Waits count from when the schedule wanted a task sent to its
+start, which its probe tells. All workers are of one session, so that tiers step back for each other as declared.
 """
 
 import argparse
@@ -41,14 +41,25 @@ from deploytools.load.session import LoadSession
 from deploytools.load.workload import Offer, Workload, load_source
 from deploytools.settings import current_project, environment_with, use_environment
 from deploytools.testing.processes import Running, running
+from deploytools.testing.waiting import wait_until
 from deploytools.worker.synthetic import SERVE
 from loadtests.guide import guide_command
 
 BURST, SERVICE_SECONDS = 200, 0.02
 STEADY_PER_SECOND, STEADY_TASKS = 1 / SERVICE_SECONDS, 500
 SETTLE_SECONDS = 1.5  # the saturated tiers get the CPUs back after a start
+IDLE_DEADLINE_SECONDS = 120.0
 MEBIBYTE = 1024 * 1024
-MEASURES = {"burst wait p99, s": 3, "burst all done, s": 3, "steady wait p99, s": 3, "idle PSS, MiB": 0}
+MEASURES = {"burst wait p99, s": 3, "burst all done, s": 3, "steady wait p99, s": 3}
+IDLE_MEMORY = "idle PSS, MiB"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Side:
+    """What is compared: a worker's command line, and the processes it has when it is idle."""
+
+    argv: tuple[str, ...]
+    fewest: int
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,29 +80,38 @@ class Bench:
         """The other tiers."""
         return [tier for tier in self.fleet if tier != self.high]
 
-    def sides(self) -> Mapping[str, tuple[str, ...]]:
-        """Return what is compared: name → command line of a worker of the highest tier."""
-        largest = self.high.autoscale.max
+    def sides(self) -> Mapping[str, Side]:
+        """Return what is compared, by name: workers of the highest tier."""
+        least, largest = self.high.autoscale.min, self.high.autoscale.max
         fixed = msgspec.structs.replace(
             self.high, concurrency=largest, autoscale=msgspec.structs.replace(self.high.autoscale, min=largest)
         )
         return {
-            "stock": guide_command(self.high),
-            "ours": self._ours(self.high),
-            "fixed at max": self._ours(fixed),
+            "stock": Side(argv=guide_command(self.high), fewest=least),
+            "ours": Side(argv=self._ours(self.high), fewest=least),
+            "fixed at max": Side(argv=self._ours(fixed), fewest=largest),
         }
 
-    def measure(self, argv: tuple[str, ...]) -> dict[str, float]:
-        """Start a worker, measure it, stop it."""
-        with self._worker(argv, "high") as worker:
+    def idle_mebibytes(self, side: Side) -> float:
+        """Start a worker, wait until it has its fewest processes, weigh it, stop it."""
+        with self._worker(side.argv, "high") as worker:
             time.sleep(SETTLE_SECONDS)
-            memory = sum(process.memory_full_info().pss for process in [psutil.Process(worker.pid), *worker.children()])
+            idle = f"{side.fewest} processes"
+            wait_until(lambda: len(worker.children()) == side.fewest, idle, deadline_seconds=IDLE_DEADLINE_SECONDS)
+            tree = [psutil.Process(worker.pid), *worker.children()]
+            memory = sum(process.memory_full_info().pss for process in tree)
+            worker.stop()
+        return float(memory / MEBIBYTE)
+
+    def measure(self, side: Side) -> dict[str, float]:
+        """Start a worker, measure its waits, stop it."""
+        with self._worker(side.argv, "high") as worker:
+            time.sleep(SETTLE_SECONDS)
             burst = self._collect(Bursts(size=BURST, every_seconds=60), BURST)
             time.sleep(SETTLE_SECONDS)
             steady = self._collect(Stream(per_second=STEADY_PER_SECOND), STEADY_TASKS)
             worker.stop()
-        numbers = (_p99(burst), _seconds(burst), _p99(steady), memory / MEBIBYTE)
-        return dict(zip(MEASURES, numbers, strict=True))
+        return dict(zip(MEASURES, (_p99(burst), _seconds(burst), _p99(steady)), strict=True))
 
     @contextmanager
     def saturated_lower_tiers(self) -> Iterator[None]:
@@ -127,7 +147,8 @@ class Bench:
 
     @contextmanager
     def _worker(self, argv: tuple[str, ...], name: str) -> Iterator[Running]:
-        with running(argv, log_path=self.folder / f"{name}.log", env=environment_with()) as worker:
+        log_path = self.folder / f"{name}.log"
+        with running(argv, log_path=log_path, env=environment_with(), own_session=False) as worker:
             worker.wait_for_log(" ready.", deadline_seconds=60)
             yield worker
 
@@ -139,8 +160,8 @@ def fill_lower_tiers() -> None:
     bench = Bench(app=load_app(project, fleet), fleet=fleet, folder=project.state)
     session = LoadSession(app=bench.app, fleet=fleet, profile=PROFILES["flood"], workload=load_source(fleet).prepare())
     session.start()
-    for tier in bench.lower:
-        Thread(target=session.offer, args=(tier,), kwargs={"seed": 0}).start()
+    for seed, tier in enumerate(bench.lower):
+        Thread(target=session.offer, args=(tier,), kwargs={"seed": seed}).start()
 
 
 @contextmanager
@@ -164,27 +185,31 @@ def bench() -> Iterator[Bench]:
             broker.stop()
 
 
-def compare(pairs: int) -> dict[str, list[dict[str, float]]]:
-    """Return side → its measures, one a turn."""
+def compare(pairs: int) -> dict[str, dict[str, list[float]]]:
+    """Return side → measure → its values, one a turn."""
     with bench() as prepared, Progress(console=Console(stderr=True)) as bar:
         sides = prepared.sides()
-        row = bar.add_task("measuring", total=pairs * len(sides))
-        results: dict[str, list[dict[str, float]]] = {name: [] for name in sides}
+        row = bar.add_task("measuring", total=(pairs + 1) * len(sides))
+        results: dict[str, dict[str, list[float]]] = {name: {measure: [] for measure in MEASURES} for name in sides}
         for turn in range(pairs):
             names = list(sides)
             for name in names[turn % len(names) :] + names[: turn % len(names)]:
-                results[name].append(prepared.measure(sides[name]))
+                for measure, value in prepared.measure(sides[name]).items():
+                    results[name][measure].append(value)
                 bar.advance(row)
+        for name, side in sides.items():
+            results[name][IDLE_MEMORY] = [prepared.idle_mebibytes(side)]
+            bar.advance(row)
         return results
 
 
-def table(results: Mapping[str, list[dict[str, float]]]) -> Table:
+def table(results: Mapping[str, Mapping[str, list[float]]]) -> Table:
     """Return medians and ranges, and the ratios of the medians."""
     rows = Table(title="Autoscaling: median (min-max)", title_justify="left")
     for column in ("", *results, "ours / stock", "ours / fixed"):
         rows.add_column(column, no_wrap=True, justify="left" if not column else "right")
-    for measure, digits in MEASURES.items():
-        values = {side: [turn[measure] for turn in turns] for side, turns in results.items()}
+    for measure, digits in (MEASURES | {IDLE_MEMORY: 0}).items():
+        values = {side: measures[measure] for side, measures in results.items()}
         spans = [f"{median(v):.{digits}f} ({min(v):.{digits}f}-{max(v):.{digits}f})" for v in values.values()]
         ours = median(values["ours"])
         ratios = [f"{ours / median(values[side]):.2f}" for side in ("stock", "fixed at max")]

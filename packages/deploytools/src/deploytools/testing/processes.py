@@ -84,9 +84,17 @@ class Running:
 
 @contextmanager
 def running(
-    argv: Sequence[str], *, log_path: Path, cwd: Path | None = None, env: Mapping[str, str] | None = None
+    argv: Sequence[str],
+    *,
+    log_path: Path,
+    cwd: Path | None = None,
+    env: Mapping[str, str] | None = None,
+    own_session: bool = True,
 ) -> Iterator[Running]:
-    """Start a program in a process group of its own; at the end kill what is left of it."""
+    """Start a program in a process group of its own; at the end kill what is left of it.
+
+    Without `own_session` it shares CPUs by its `nice` with the others of this session, as the workers of `up` do.
+    """
     with log_path.open("wb") as log:
         process = subprocess.Popen(
             argv,
@@ -95,7 +103,8 @@ def running(
             stderr=subprocess.STDOUT,
             cwd=cwd,
             env=env,
-            start_new_session=True,
+            process_group=None if own_session else 0,
+            start_new_session=own_session,
         )
     started = Running(process, log_path)
     try:
