@@ -13,7 +13,7 @@ import hashlib
 import logging
 import sys
 import time
-from datetime import datetime
+from datetime import datetime, tzinfo
 from typing import Any
 from uuid import uuid4
 
@@ -120,26 +120,20 @@ class Scheduler(beat.Scheduler):
         """Send an entry's ticks that are due; return seconds until it has to be looked at again."""
         known = self._channel.evaluate(FIRST_TICK, [STATE_KEY], [entry.name, repr(time.time())])
         last = known.decode() if isinstance(known, bytes) else str(known)
-        while (due_in := self._due_in_seconds(entry, float(last))) <= 0:
-            due_at, late_seconds = time.time() + due_in, -due_in
-            missed = late_seconds > MISSED_AFTER_SECONDS
-            ticked_at = repr(time.time() if missed and self._missed != "all" else due_at)
+        while (due := due_at(entry.schedule, float(last), self.app.timezone)) <= (now := time.time()):
+            missed = now - due > MISSED_AFTER_SECONDS
+            ticked_at = repr(now if missed and self._missed != "all" else due)
             once = Once(key=STATE_KEY, field=entry.name, before=last, after=ticked_at)
             if missed and self._missed == "skip":
-                logger.warning("beat: %s was due %.0f s ago: skipped", entry.name, late_seconds)
+                logger.warning("beat: %s was due %.0f s ago: skipped", entry.name, now - due)
                 self._channel.put_once(once)
             else:
-                self._send(entry, once, due_at)
+                self._send(entry, once, due)
             last = ticked_at
-        return min(due_in, LOOK_SECONDS)
+        return min(due - now, LOOK_SECONDS)
 
-    def _due_in_seconds(self, entry: Any, last: float) -> float:
-        remaining = entry.schedule.remaining_estimate(datetime.fromtimestamp(last, self.app.timezone))
-        seconds: float = remaining.total_seconds()
-        return seconds
-
-    def _send(self, entry: Any, once: Once, due_at: float) -> None:
-        options = {**entry.options, "headers": {**entry.options.get("headers", {}), ONCE: once, "x_due_at": due_at}}
+    def _send(self, entry: Any, once: Once, due: float) -> None:
+        options = {**entry.options, "headers": {**entry.options.get("headers", {}), ONCE: once, "x_due_at": due}}
         logger.info("beat: sending %s (%s)", entry.name, entry.task)
         metrics.collector.note_tick(entry.name)
         self.apply_async(type(entry)(**dict(entry) | {"options": options}), producer=self.producer, advance=False)
@@ -147,3 +141,17 @@ class Scheduler(beat.Scheduler):
     @property
     def _channel(self) -> Any:
         return self.connection.default_channel
+
+
+def due_at(schedule: Any, last: float, timezone: tzinfo) -> float:
+    """Return when a schedule's next tick after `last` is due; both in epoch seconds.
+
+    Celery's schedules tell how far that is from now. Were the time read twice, ticks would drift by what lies between.
+    """
+    clock, now = schedule.nowfun, schedule.now()
+    schedule.nowfun = lambda: now
+    try:
+        remaining = schedule.remaining_estimate(datetime.fromtimestamp(last, timezone))
+    finally:
+        schedule.nowfun = clock
+    return float(now.timestamp() + remaining.total_seconds())
