@@ -5,7 +5,7 @@ hop      milliseconds from publish to start at 50 a second on an idle worker, me
 publish  calls of send_task a second; bulk: tasks a second by `deploytools.publish.send_many`
 idle     commands a second that an idle worker costs the broker
 
-Everything but the transport is alike. Sides take turns, who goes first alternates, the first turn warms up.
+Everything but the transport is alike; no process is replaced meanwhile. Sides take turns, who goes first alternates, the first turn warms up.
 """
 
 import argparse
@@ -41,7 +41,7 @@ from deploytools.testing.waiting import wait_until
 from deploytools.worker import install
 from deploytools.worker.synthetic import SERVE
 
-NO_OPS, CALLS, HOPS, HOPS_PER_SECOND, IDLE_SECONDS = 3000, 1500, 150, 50.0, 5.0
+NO_OPS, CALLS, HOPS, HOPS_PER_SECOND, IDLE_SECONDS = 6000, 1500, 150, 50.0, 5.0
 FLEET = """
 [fleet]
 app = "bare:app"
@@ -53,6 +53,7 @@ tasks = ["bare.*"]
 start_within_seconds = 1
 concurrency = 2
 autoscale = {{ min = 2, max = 2 }}
+max_tasks_per_child = 1000000
 time_limit_seconds = 30
 """
 APP = "from celery import Celery\nfrom deploytools.worker import install\napp = install(Celery('bare'))\n"
