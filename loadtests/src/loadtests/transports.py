@@ -5,8 +5,8 @@ hop      milliseconds from publish to start at 50 a second on an idle worker, me
 publish  calls of send_task a second; bulk: tasks a second by `deploytools.publish.send_many`
 idle     commands a second that an idle worker costs the broker
 
-Everything but the transport is alike; no process is replaced meanwhile. Sides take turns, who goes first alternates, the
-first turn warms up.
+Everything but the transport is alike; no process is replaced meanwhile. Sides take turns, who goes first alternates,
+the first turn warms up.
 """
 
 import argparse
