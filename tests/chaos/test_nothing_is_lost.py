@@ -9,6 +9,7 @@ from deploytools.testing.fleet import FleetUnderTest
 
 LEASE_SECONDS = 3.0  # in the shop's fleet file
 SETTLE_SECONDS = 20.0  # some leases
+ENOUGH_FOR_A_P99 = 100  # of fewer it is the slowest: that one may have waited for a busy processor
 
 
 @pytest.mark.only_on("redis")
@@ -21,4 +22,6 @@ def test_no_accepted_task_is_lost(
     assert outcome.accepted > 10 * kills
     assert outcome.lost == ()
     assert outcome.dead == len(UNREADABLE) * outcome.faults.get(Fault.POISON, 0)
-    assert outcome.redelivery_p99_seconds is None or outcome.redelivery_p99_seconds <= 2 * LEASE_SECONDS
+    if outcome.redelivery_p99_seconds is not None:
+        most = 1.2 if outcome.redeliveries_timed >= ENOUGH_FOR_A_P99 else 2.0
+        assert outcome.redelivery_p99_seconds <= most * LEASE_SECONDS

@@ -22,6 +22,7 @@ import psutil
 from deploytools.load.histogram import histogram, quantile_seconds
 from deploytools.testing.brokers import EmbeddedRedisBroker, ProxiedRedisBroker
 from deploytools.testing.fleet import FleetUnderTest, Worker
+from deploytools.testing.ledger import Entry
 from deploytools.testing.waiting import StillWaitingError
 from deploytools.worker.synthetic import SERVE
 
@@ -67,8 +68,8 @@ UNREADABLE = (b"{", b"\xff\xfe\x00", b"17", b"[]", b"null", b"", b"{}", b'{"head
 class Outcome:
     """The account of a run. Times in seconds; `lost_per_kill_bound` is the 95 % upper bound for no loss in n kills.
 
-    `redelivery_p99_seconds`: from the kill of a worker until another took up what it had, without the time in which
-    there was none.
+    `redelivery_p99_seconds`: from the kill of a worker until another took up what it had. Not timed, only counted, is
+    what was hit again on its way back, nobody saw when; and what came back while for a time there was no worker.
     """
 
     seed: int
@@ -86,6 +87,8 @@ class Outcome:
     dead: int
     lost: tuple[str, ...]
     redelivery_p99_seconds: float | None
+    redeliveries_timed: int
+    redeliveries_untimed: int
     lost_per_kill_bound: float | None
 
     def as_json(self) -> str:
@@ -240,15 +243,19 @@ class Chaos:
     def _account(self) -> Outcome:
         accepted = set(self.fleet.sent)
         starts, ends = Counter[str](), Counter[str]()
-        holders: dict[str, str] = {}
-        delays = []
+        holders: dict[str, Entry] = {}
+        delays, untimed = [], 0
         began_at = min((sent.at for sent in self.fleet.sent.values()), default=0.0)
         longest: dict[float, float] = {}
         for entry in self.fleet.ledger.entries():
             if entry.event == "received":
-                before, holders[entry.id] = holders.get(entry.id), entry.node
-                if before and before not in self._rejecting and self._killed_at.get(before, entry.at) < entry.at:
-                    delays.append(self._seconds_with_workers(self._killed_at[before], entry.at))
+                before, holders[entry.id] = holders.get(entry.id), entry
+                killed_at = self._killed_at.get(before.node, entry.at) if before else entry.at
+                if before and before.node not in self._rejecting and killed_at < entry.at:
+                    if entry.redeliveries > before.redeliveries + 1 or self._was_empty(killed_at, entry.at):
+                        untimed += 1
+                    else:
+                        delays.append(entry.at - killed_at)
             elif entry.event == "started":
                 starts[entry.id] += 1
             elif entry.event == "ended" and entry.state == "SUCCESS":
@@ -275,12 +282,13 @@ class Chaos:
             dead=self.fleet.depth_of(f"{self.fleet.fleet.tier(self.tier).queue}.dead"),
             lost=tuple(lost),
             redelivery_p99_seconds=quantile_seconds(histogram(delays), 99) if delays else None,
+            redeliveries_timed=len(delays),
+            redeliveries_untimed=untimed,
             lost_per_kill_bound=3 / kills if not lost and kills else None,
         )
 
-    def _seconds_with_workers(self, since: float, until: float) -> float:
-        absent = sum(max(0.0, min(until, end) - max(since, start)) for start, end in self._absences)
-        return until - since - absent
+    def _was_empty(self, since: float, until: float) -> bool:
+        return any(start < until and end > since for start, end in self._absences)
 
 
 def lives(worker: Worker) -> bool:

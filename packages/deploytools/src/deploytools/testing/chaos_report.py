@@ -30,6 +30,8 @@ def render(outcome: Outcome, title: str) -> str:
         "lost": len(outcome.lost),
         "lost per kill, 95 % upper bound": outcome.lost_per_kill_bound,
         "back after a kill, p99, s": outcome.redelivery_p99_seconds,
+        "so timed": outcome.redeliveries_timed,
+        "back, not timed": outcome.redeliveries_untimed,
         "workers started": outcome.workers_started,
     }
     last = max((at for at, _ in outcome.longest_seconds), default=1.0)

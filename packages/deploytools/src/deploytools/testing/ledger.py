@@ -12,7 +12,10 @@ FINAL_STATES = frozenset({"SUCCESS", "FAILURE", "REVOKED", "REJECTED", "IGNORED"
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Entry:
-    """Something that happened to a task: `received`, `started`, `ended` or `unknown`, at `at` seconds of the epoch."""
+    """Something that happened to a task: `received`, `started`, `ended` or `unknown`, at `at` seconds of the epoch.
+
+    `redeliveries`, of what was received: how often its lease had run out before; see `deploytools.transport`.
+    """
 
     event: str
     id: str
@@ -22,6 +25,7 @@ class Entry:
     state: str
     pid: int
     at: float
+    redeliveries: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,14 +12,15 @@ from typing import Any
 from celery.signals import task_failure, task_postrun, task_prerun, task_received, task_unknown
 
 from deploytools.settings import current_settings
+from deploytools.transport.qos import REDELIVERIES
 
 _path = current_settings().ledger
 _node = ""  # of this process's worker, once it has received something
 _file = os.open(_path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600) if _path else None
 
 
-def _write(event: str, *, id: str, task: str, node: str, queue: str | None, state: str = "") -> None:  # noqa: A002
-    entry = {"event": event, "id": id, "task": task, "node": node, "queue": queue or "", "state": state}
+def _write(event: str, *, id: str, task: str, node: str, queue: str | None, **more: Any) -> None:  # noqa: A002
+    entry = {"event": event, "id": id, "task": task, "node": node, "queue": queue or "", "state": "", **more}
     if _file is not None:
         os.write(_file, (json.dumps(entry | {"pid": os.getpid(), "at": time.time()}) + "\n").encode())
 
@@ -32,7 +33,9 @@ def _queue(request: Any) -> str | None:
 def _received(request: Any, **_: Any) -> None:
     global _node  # noqa: PLW0603 — one worker a process
     _node = request.hostname
-    _write("received", id=request.id, task=request.name, node=request.hostname, queue=_queue(request))
+    redeliveries = int((request.message.headers or {}).get(REDELIVERIES, 0))
+    where = {"node": request.hostname, "queue": _queue(request)}
+    _write("received", id=request.id, task=request.name, **where, redeliveries=redeliveries)
 
 
 @task_prerun.connect(weak=False)
