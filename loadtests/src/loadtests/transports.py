@@ -42,7 +42,7 @@ from deploytools.testing.waiting import wait_until
 from deploytools.worker import install
 from deploytools.worker.synthetic import SERVE
 
-NO_OPS, CALLS, HOPS, HOPS_PER_SECOND, IDLE_SECONDS = 6000, 1500, 150, 50.0, 5.0
+NO_OPS, CALLS, HOPS, HOPS_PER_SECOND, IDLE_SECONDS = 15000, 1500, 150, 50.0, 5.0
 FLEET = """
 [fleet]
 app = "bare:app"

@@ -8,11 +8,13 @@ be there.
 """
 
 import os
+import secrets
 import shutil
 import socket
 import sys
 import tempfile
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -111,10 +113,14 @@ def fleet(project: ProjectUnderTest, broker: Broker) -> Iterator[FleetUnderTest]
 
 @pytest.fixture
 def free_port() -> int:
-    """Return a TCP port of the loopback interface that nobody listens on."""
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        port: int = server.getsockname()[1]
-    return port
+    """Return a TCP port of the loopback interface that nobody listens on.
+
+    It is not one the system gives to connections: one of those could take it before the test does.
+    """
+    while True:
+        port = 20_000 + secrets.randbelow(10_000)
+        with suppress(OSError), socket.create_server(("127.0.0.1", port)):
+            return port
 
 
 def project_in(root: Path, folder: Path) -> ProjectUnderTest:
