@@ -129,8 +129,8 @@ MUTANTS = (
     Mutant(
         name="autoscale: starts at the minimum",
         path=f"{TOOLKIT}/deploytools/worker/install.py",
-        old='    app.steps["worker"].add(StartAtConcurrency)\n',
-        new="",
+        old="UsePromptPool, StartAtConcurrency, Endpoints}",
+        new="UsePromptPool, Endpoints}",
         tests="starts_at_the_declared_concurrency",
     ),
     Mutant(

@@ -71,9 +71,10 @@ def test_a_pool_grows_after_its_broker_was_away(shop_fleet: FleetUnderTest) -> N
     worker = shop_fleet.start("counter")
     shop_fleet.reconnect(worker)
 
-    shop_fleet.occupy("counter", 20, seconds=0.3)
+    shop_fleet.occupy("counter", 20, seconds=1)
 
     shop_fleet.expect_scaled_to(worker, MOST)
+    shop_fleet.expect_busy(worker, MOST)
     shop_fleet.expect_nothing_lost()
 
 
