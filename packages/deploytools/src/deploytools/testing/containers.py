@@ -5,8 +5,10 @@ that was killed leaves its containers to the next one, which finds its owner dea
 """
 
 import fcntl
+import gc
 import json
 import os
+import warnings
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -65,10 +67,15 @@ class SharedContainer:
 
 def engine_is_there() -> bool:
     """Say whether a container engine answers."""
-    try:
-        return bool(_engine().ping())
-    except Exception:  # noqa: BLE001 — not installed, not running, not allowed: each has an exception of its own
-        return False
+    with warnings.catch_warnings():
+        # docker's client leaves open what did not connect: found later, it would be the fault of some test.
+        warnings.simplefilter("ignore", ResourceWarning)
+        try:
+            found = bool(_engine().ping())
+        except Exception:  # noqa: BLE001 — not installed, not running, not allowed: each has an exception of its own
+            found = False
+        gc.collect()
+    return found
 
 
 def new_session() -> str:
