@@ -1,24 +1,31 @@
-"""What it costs to be observed: `python -m loadtests.observation [--rounds 9]`.
+"""What it costs to be observed: `python -m loadtests.observation [--rounds 100]`.
 
-No-ops a second of one worker of two processes, on the hardened transport: by itself, with its metrics endpoint, and
-reporting to a load run. Then by itself and reporting on kombu's own. Sides take turns, the first round warms up.
+No-ops a second of a worker of two processes on the hardened transport, by itself and with its metrics endpoint, for
+tasks that are reported to a load run and tasks that are not; then the reports on kombu's own transport. The workers
+stay, each with its own broker; backlogs of 1500 take turns, the first round warms up. On a machine that is shared one
+ratio says little, so there are many, and the interval is shown that has their median with a probability of 95 %.
 """
 
 import argparse
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
+from functools import partial
+from math import floor, sqrt
 from statistics import median
 
 from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
+from deploytools.broker.embedded import EmbeddedBroker
 from deploytools.worker.probe import PROBE_QUEUE
 from loadtests.transports import Side, sides
 
 BAR = 0.95
-REPORTS = {PROBE_QUEUE: "reports"}
+Drain = Callable[[], float]  # drains a backlog, and returns tasks a second
+BACKLOGS: dict[str, dict[str, str]] = {"by itself": {}, "reporting": {PROBE_QUEUE: "reports"}}
 
 
 def main() -> int:
@@ -26,32 +33,41 @@ def main() -> int:
     parser = argparse.ArgumentParser(
         prog="python -m loadtests.observation", description="Measure what observing costs."
     )
-    parser.add_argument("--rounds", type=int, default=9, choices=range(1, 101), metavar="N", help="rounds that count")
+    parser.add_argument(
+        "--rounds", type=int, default=100, choices=range(1, 1001), metavar="N", help="rounds that count"
+    )
     rounds = parser.parse_args().rounds
     with sides() as (stock, hardened):
-        print_table(measure(variants(hardened), rounds))
-        print_table(measure({name: one for name, one in variants(stock).items() if "metrics" not in name}, rounds))
+        for side, with_metrics in ((hardened, True), (stock, False)):
+            with ready(side, with_metrics=with_metrics) as drains:
+                print_table(measure(drains, rounds))
     return 0
 
 
-def variants(side: Side) -> dict[str, tuple[Side, Mapping[str, str]]]:
-    """Return how a side is run, and with which headers its tasks are sent, by name; the first is the baseline."""
-    alone = replace(side, environment={"CELERY_METRICS_PORT": "off"})
-    counted = replace(side, environment={"CELERY_METRICS_PORT": "0"})
-    return {
-        f"{side.name}, by itself": (alone, {}),
-        f"{side.name}, with metrics": (counted, {}),
-        f"{side.name}, reporting": (alone, REPORTS),
-    }
+@contextmanager
+def ready(side: Side, *, with_metrics: bool) -> Iterator[dict[str, Drain]]:
+    """Start a side's workers; yield what drains by name, the first is the baseline."""
+    with ExitStack() as stack:
+        quiet = replace(side, environment={"CELERY_METRICS_PORT": "off"})
+        drain = stack.enter_context(quiet.draining(BACKLOGS))
+        drains: dict[str, Drain] = {f"{side.name}, {name}": partial(drain, name) for name in BACKLOGS}
+        if with_metrics:
+            broker = EmbeddedBroker(state=side.folder / "counted")
+            stack.callback(broker.stop)
+            broker.start()
+            counted = replace(side, broker=broker, environment={"CELERY_METRICS_PORT": "0"})
+            drains[f"{side.name}, with metrics"] = partial(
+                stack.enter_context(counted.draining({"counted": {}})), "counted"
+            )
+        yield drains
 
 
-def measure(runs: Mapping[str, tuple[Side, Mapping[str, str]]], rounds: int) -> dict[str, list[float]]:
+def measure(drains: Mapping[str, Drain], rounds: int) -> dict[str, list[float]]:
     """Return name → tasks a second, one a round."""
-    drained: dict[str, list[float]] = {name: [] for name in runs}
+    drained: dict[str, list[float]] = {name: [] for name in drains}
     for number in track(range(rounds + 1), "measuring", console=Console(stderr=True)):
-        for name in sorted(runs, reverse=bool(number % 2)):
-            side, headers = runs[name]
-            value = side.drain(headers=headers)
+        for name in list(drains)[:: -1 if number % 2 else 1]:
+            value = drains[name]()
             if number:
                 drained[name].append(value)
     return drained
@@ -60,13 +76,25 @@ def measure(runs: Mapping[str, tuple[Side, Mapping[str, str]]], rounds: int) -> 
 def print_table(drained: Mapping[str, list[float]]) -> None:
     """Print medians, ranges, and ratios to the first side."""
     shown = Table()
-    for column in ("", "tasks/s", f"ratio, median of rounds (bar {BAR})"):
+    for column in ("", "tasks/s", "ratio, median", "95 % interval", "bar"):
         shown.add_column(column, no_wrap=True, justify="right" if column else "left")
     baseline = next(iter(drained.values()))
     for name, values in drained.items():
-        ratio = median(one / other for one, other in zip(values, baseline, strict=True))
-        shown.add_row(name, f"{median(values):.0f} ({min(values):.0f}-{max(values):.0f})", f"{ratio:.3f}")
-    Console().print(shown)
+        speeds = f"{median(values):.0f} ({min(values):.0f}-{max(values):.0f})"
+        if values is baseline:
+            shown.add_row(name, speeds)
+        else:
+            ratios = [one / other for one, other in zip(values, baseline, strict=True)]
+            low, high = interval(ratios)
+            shown.add_row(name, speeds, f"{median(ratios):.3f}", f"{low:.3f}-{high:.3f}", f"{BAR}")
+    Console(width=100).print(shown)
+
+
+def interval(values: Sequence[float]) -> tuple[float, float]:
+    """Return two of the values that have the median between them with a probability of 95 %, by their ranks."""
+    ranked, half = sorted(values), 0.98 * sqrt(len(values))
+    low = max(0, floor(len(values) / 2 - half))
+    return ranked[low], ranked[-1 - low]
 
 
 if __name__ == "__main__":

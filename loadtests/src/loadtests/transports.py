@@ -13,14 +13,13 @@ import argparse
 import json
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import median
 from tempfile import TemporaryDirectory
 from threading import Timer
-from typing import Any
 
 import kombu.pools
 from celery import Celery
@@ -42,7 +41,7 @@ from deploytools.testing.waiting import wait_until
 from deploytools.worker import install
 from deploytools.worker.synthetic import SERVE
 
-NO_OPS, CALLS, HOPS, HOPS_PER_SECOND, IDLE_SECONDS = 15000, 1500, 150, 50.0, 5.0
+NO_OPS, BACKLOG, CALLS, HOPS, HOPS_PER_SECOND, IDLE_SECONDS = 15000, 1500, 1500, 150, 50.0, 5.0
 FLEET = """
 [fleet]
 app = "bare:app"
@@ -89,12 +88,28 @@ class Side:
         app.close()
         return dict(zip(MEASURES, (drain, hop * 1000, publish, bulk, idle), strict=True))
 
-    def drain(self, **options: Any) -> float:
-        """Return no-ops a second of one worker; options are `apply_async`'s."""
+    @contextmanager
+    def draining(self, backlogs: Mapping[str, Mapping[str, str]]) -> Iterator[Callable[[str], float]]:
+        """Keep a worker; yield what gives it a backlog, by name, and returns its no-ops a second.
+
+        Backlogs are name → the headers of its tasks.
+        """
         fleet, app = self._prepare()
-        drained = self._drain(fleet, app, **options)
+        client = self.broker.client()
+        for name, headers in backlogs.items():
+            send_many(app, SERVE, [(0,)] * BACKLOG, headers=dict(headers))
+            client.rename("only", name)
+
+        def drain(name: str) -> float:
+            client.copy(name, f"{name}.copy")
+            began_at = time.perf_counter()
+            client.rename(f"{name}.copy", "only")
+            wait_until(lambda: client.llen("only") == client.hlen("unacked") == 0, "the end", poll_seconds=0.005)
+            return BACKLOG / (time.perf_counter() - began_at)
+
+        with self._worker(fleet):
+            yield drain
         app.close()
-        return drained
 
     def _prepare(self) -> tuple[Fleet, Celery]:
         self.broker.client().flushall()
@@ -120,8 +135,8 @@ class Side:
         self.broker.client().delete("only")
         return CALLS / seconds
 
-    def _drain(self, fleet: Fleet, app: Celery, **options: Any) -> float:
-        send_many(app, SERVE, [(0,)] * NO_OPS, **options)
+    def _drain(self, fleet: Fleet, app: Celery) -> float:
+        send_many(app, SERVE, [(0,)] * NO_OPS)
         client = self.broker.client()
         with self._worker(fleet):
             wait_until(lambda: client.llen("only") < NO_OPS - 200, "the drain to be under way", poll_seconds=0.002)

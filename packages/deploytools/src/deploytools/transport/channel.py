@@ -35,6 +35,24 @@ BINDINGS_SECONDS = 5.0
 TRANSIENT = 1  # AMQP's delivery mode of what need not survive a restart of the broker
 
 
+class Properties(msgspec.Struct):
+    """What kombu's Redis transport demands of a message's properties."""
+
+    delivery_tag: str
+    delivery_info: msgspec.Raw
+    delivery_mode: int = TRANSIENT
+
+
+class Message(msgspec.Struct, rename="kebab"):
+    """A message with a JSON body, as kombu's Redis transport writes it."""
+
+    body: str
+    properties: Properties
+    content_type: str = "application/json"
+    content_encoding: str = "utf-8"
+    headers: dict[str, str] = {}
+
+
 class Once(NamedTuple):
     """A message is published only if a hash's field has one value, and gives it another, in the same step."""
 
@@ -65,6 +83,7 @@ class Channel(redis.Channel):
         self._posting: list[Post] = []  # what it publishes in front of them
         self._nothing_waits = False
         self._routes: dict[tuple[str, str], tuple[list[str], float]] = {}
+        self._addresses: dict[str, tuple[str, msgspec.Raw]] = {}  # queue → its list, and the JSON text that names it
         super().__init__(*args, **kwargs)
         self.tag_prefix = f"{self.connection._new_tag_prefix()}."
 
@@ -194,20 +213,16 @@ class Channel(redis.Channel):
         self._expected = [str(command[0]) for command in commands]
         connection.send_packed_command(connection.pack_commands(commands))
 
-    def post(self, queue: str, body: dict[str, Any]) -> None:
-        """Publish a JSON body to a queue in front of the next acknowledgements, without a round trip of its own."""
-        message = {
-            "body": msgspec.json.encode(body).decode(),
-            "content-type": "application/json",
-            "content-encoding": "utf-8",
-            "headers": {},
-            "properties": {
-                "delivery_mode": TRANSIENT,
-                "delivery_info": {"exchange": "", "routing_key": queue},
-                "delivery_tag": self._next_delivery_tag(),
-            },
-        }
-        self.qos.posts.append(Post(self._q_for_pri(queue, 0), msgspec.json.encode(message)))
+    def post(self, queue: str, body: bytes) -> None:
+        """Publish a JSON text to a queue in front of the next acknowledgements, without a round trip of its own."""
+        key, delivery_info = self._addresses.get(queue) or self._addresses.setdefault(queue, self._address(queue))
+        properties = Properties(delivery_tag=self._next_delivery_tag(), delivery_info=delivery_info)
+        message = Message(body=body.decode(), properties=properties)
+        self.qos.posts.append(Post(key, msgspec.json.encode(message)))
+
+    def _address(self, queue: str) -> tuple[str, msgspec.Raw]:
+        delivery_info = {"exchange": "", "routing_key": queue}
+        return self._q_for_pri(queue, 0), msgspec.Raw(msgspec.json.encode(delivery_info))
 
     def _next_delivery_tag(self) -> str:
         # kombu's is a UUID each time. Not of the form of what is taken, and another in a fork of this process.

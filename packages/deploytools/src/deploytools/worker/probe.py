@@ -8,20 +8,33 @@ the process that ran the task publishes it.
 
 import os
 import time
-from collections.abc import Mapping, MutableMapping
+from collections.abc import MutableMapping
 from typing import Any
 
+import msgspec
 from celery import Celery
 from celery.exceptions import Ignore, Reject, Retry
 from celery.signals import before_task_publish, task_failure, task_postrun, task_prerun
 
 from deploytools.settings import current_settings
-from deploytools.stamps import PUBLISHED_AT, stamp, wait_seconds
+from deploytools.stamps import stamp
 from deploytools.transport.channel import TRANSIENT, Channel
 
 PROBE_QUEUE = "x_probe_queue"
 BEAT_MARK = "celery_beat_task"  # Celery's own header on what beat sends
 FINAL_STATES = frozenset({"SUCCESS", "FAILURE", "REVOKED", "REJECTED", "IGNORED"})
+
+
+class Report(msgspec.Struct, frozen=True, kw_only=True):
+    """What became of a task. Of its wait the publisher knows the beginning: when it meant to send it."""
+
+    id: str
+    task: str
+    state: str
+    node: str
+    started_at: float  # seconds since the epoch
+    run_seconds: float
+    beat: bool  # sent by beat
 
 
 def connect() -> None:
@@ -46,25 +59,26 @@ def _stamp(headers: MutableMapping[str, Any] | None = None, **_: Any) -> None:
 
 def report_end(request: Any, error: BaseException | None, seconds: float) -> None:
     """Report what ran to its end, from a worker's main process, before it is acknowledged; see `Channel.post`."""
-    queue, channel, state = request.request_dict.get(PROBE_QUEUE), request.message.channel, _state(error)
-    if queue and state in FINAL_STATES and isinstance(channel, Channel):
-        headers, started_at = request.request_dict, request.time_start or time.time() - seconds
-        body = _body(
-            headers,
-            task_name=request.name,
-            delivery_info=request.delivery_info,
-            node=request.hostname,
+    headers = request.request_dict
+    queue = headers.get(PROBE_QUEUE)
+    if not queue or not isinstance(channel := request.message.channel, Channel):
+        return
+    state = "SUCCESS" if error is None else _state_after(error)
+    if state in FINAL_STATES:
+        report = Report(
+            id=request.id,
+            task=request.name,
             state=state,
-            started_at=started_at,
+            node=request.hostname,
+            started_at=request.time_start or time.time() - seconds,
             run_seconds=seconds,
+            beat=BEAT_MARK in headers,
         )
-        channel.post(queue, body)
+        channel.post(queue, msgspec.json.encode(report))
 
 
-def _state(error: BaseException | None) -> str:
+def _state_after(error: BaseException) -> str:
     match error:
-        case None:
-            return "SUCCESS"
         case Retry():
             return "RETRY"
         case Ignore():
@@ -83,58 +97,32 @@ def _note_start(task: Any, **_: Any) -> None:
 def _report_end(task: Any, state: str | None = None, **_: Any) -> None:
     request = task.request
     if getattr(request, PROBE_QUEUE, None) and state in FINAL_STATES and not getattr(task.app, "posts_reports", False):
-        _report(task.app, request, task.name, state, started_at=request.x_started_at)
+        _publish(task.app, request, task.name, state, started_at=request.x_started_at)
 
 
 def _report_lost_process(sender: Any, **signal: Any) -> None:
     """Report for a process that could not: only a worker's main process fails a task that never started in it."""
     request = getattr(signal.get("einfo"), "request", None) or sender.request
     if getattr(request, PROBE_QUEUE, None) and getattr(request, "x_started_in", None) is None:
-        _report(sender.app, request, sender.name, "FAILURE", started_at=time.time())
+        _publish(sender.app, request, sender.name, "FAILURE", started_at=time.time())
 
 
-def _report(app: Celery, request: Any, task_name: str, state: str, *, started_at: float) -> None:
-    body = _body(
-        {name: getattr(request, name, None) for name in ("id", PUBLISHED_AT, "eta", BEAT_MARK)},
-        task_name=task_name,
-        delivery_info=request.delivery_info or {},
-        node=request.hostname,
+def _publish(app: Celery, request: Any, task_name: str, state: str, *, started_at: float) -> None:
+    report = Report(
+        id=request.id,
+        task=task_name,
         state=state,
+        node=request.hostname,
         started_at=started_at,
         run_seconds=time.time() - started_at,
+        beat=bool(getattr(request, BEAT_MARK, None)),
     )
     with app.producer_pool.acquire(block=True) as producer:
         producer.publish(
-            body,
+            msgspec.to_builtins(report),
             exchange="",
             routing_key=getattr(request, PROBE_QUEUE),
             serializer="json",
             delivery_mode=TRANSIENT,
             retry=True,
         )
-
-
-def _body(
-    headers: Mapping[str, Any],
-    *,
-    task_name: str,
-    delivery_info: Mapping[str, Any],
-    node: str,
-    state: str,
-    started_at: float,
-    run_seconds: float,
-) -> dict[str, Any]:
-    published_at = headers.get(PUBLISHED_AT) or started_at
-    return {
-        "id": headers["id"],
-        "task": task_name,
-        "queue": delivery_info.get("routing_key"),
-        "state": state,
-        "node": node,
-        "published_at": published_at,
-        "started_at": started_at,
-        "wait_seconds": wait_seconds(published_at=published_at, started_at=started_at, eta=headers.get("eta")),
-        "run_seconds": run_seconds,
-        "beat": bool(headers.get(BEAT_MARK)),
-        "redelivered": bool(delivery_info.get("redelivered")),
-    }
