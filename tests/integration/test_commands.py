@@ -1,10 +1,11 @@
 """What commands print, and how they refuse what they cannot do."""
 
+import sys
 from pathlib import Path
 
 import pytest
 
-from deploytools.errors import FleetFileError
+from deploytools.errors import FleetFileError, SettingError
 from deploytools.testing.project import ProjectUnderTest
 
 HEAD = """
@@ -104,6 +105,24 @@ def test_a_wrong_environment_is_one_line_and_an_exit_code(
     assert_one_line_error(done.stderr, expected)
     assert "s3cret" not in done.stdout + done.stderr
     assert done.returncode == exit_code
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        pytest.param(["load.run", "smoke", "--seconds", "abc"], ["--seconds abc", "number"], id="no number"),
+        pytest.param(["load.run", "smoke", "--times", "0"], ["--times 0", "above 0"], id="no rate"),
+        pytest.param(["load.run", "wave"], ["wave", "smoke", "flood"], id="no profile"),
+        pytest.param(["doctor", "--commands", sys.executable], ["--commands", "no text"], id="no text"),
+    ],
+)
+def test_a_wrong_option_is_one_line_and_an_exit_code(
+    project: ProjectUnderTest, words: list[str], expected: list[str]
+) -> None:
+    done = project.command(*words)
+
+    assert_one_line_error(done.stderr, expected)
+    assert done.returncode == SettingError.exit_code
 
 
 @pytest.mark.parametrize("command", ["worker.high", "worker.all", "up", "beat", "queues", "inspect", "stats", "events"])

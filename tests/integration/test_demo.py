@@ -3,6 +3,7 @@
 import json
 
 import psutil
+import pytest
 
 from deploytools.testing.project import ProjectUnderTest
 
@@ -28,8 +29,9 @@ def test_a_demo_accounts_for_every_task_and_leaves_nothing_running(project: Proj
     assert not [process for process in left if str(project.state) in " ".join(process.info["cmdline"] or ())]
 
 
-def test_a_project_without_a_workload_is_told_how_to_declare_one(shop: ProjectUnderTest) -> None:
-    done = shop.command("demo")
+@pytest.mark.parametrize("words", [["demo"], ["load.run", "smoke"]])
+def test_a_project_without_a_workload_is_told_how_to_declare_one(shop: ProjectUnderTest, words: list[str]) -> None:
+    done = shop.command(*words)
 
     assert done.returncode == 9
     assert len(done.stderr.splitlines()) == 1

@@ -28,7 +28,7 @@ def import_app(root: Path, name: str, *, named_by: str) -> Celery:
         raise
     except Exception as error:
         raise AppError(
-            f"{named_by} = {name!r}: cannot be imported ({type(error).__name__}: {error}): "
+            f"{named_by} = {name!r}: cannot be imported ({type(error).__name__}: {' '.join(str(error).split())}): "
             f"run it by hand: python -c 'import {name.partition(':')[0]}'"
         ) from error
     return app

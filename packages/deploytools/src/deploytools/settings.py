@@ -145,5 +145,6 @@ def read_secret(path: Path, variable: str) -> str:
     """Return the first line of a file that a variable names; raise SettingError where there is none."""
     try:
         return path.read_text().splitlines()[0].strip()
-    except (OSError, IndexError) as error:
-        raise SettingError(f"{variable}={path}: {getattr(error, 'strerror', None) or 'it is empty'}") from None
+    except (OSError, IndexError, UnicodeError) as error:
+        why = "it is empty" if isinstance(error, IndexError) else getattr(error, "strerror", None) or "it is no text"
+        raise SettingError(f"{variable}={path}: {why}") from None

@@ -32,14 +32,17 @@ def samples(tier: str, *, wait_seconds: float, count: int = 200, slip_seconds: f
     ]
 
 
-def run_of(fleet: Fleet, all_samples: list[Sample]) -> RunResult:
+def run_of(
+    fleet: Fleet, all_samples: list[Sample], *, profile: str = "steady", refused: int = 0, missing_generators: int = 0
+) -> RunResult:
     return sum_up(
         all_samples,
         fleet=fleet,
-        profile=PROFILES["steady"],
+        profile=PROFILES[profile],
         processes={"high": 4},
         hops=[0.0002],
-        refused=0,
+        refused=refused,
+        missing_generators=missing_generators,
         duplicates=0,
         context={"machine": "a test"},
     )
@@ -89,6 +92,21 @@ def test_a_generator_that_fell_behind_fails_the_run(fleet: Fleet) -> None:
     assert "the generator fell behind" in problems[0]
 
 
+@pytest.mark.parametrize(("profile", "passes"), [("steady", False), ("failover", True)])
+def test_what_the_broker_refused_fails_a_run_unless_its_profile_expects_that(
+    fleet: Fleet, profile: str, passes: bool
+) -> None:
+    problems = run_of(fleet, samples("high", wait_seconds=0.01), profile=profile, refused=7).problems()
+
+    assert problems == ([] if passes else ["the broker refused 7 tasks: is it up, and has it memory left?"])
+
+
+def test_a_generator_that_died_fails_the_run(fleet: Fleet) -> None:
+    [problem] = run_of(fleet, samples("high", wait_seconds=0.01), missing_generators=1).problems()
+
+    assert "1 of the generators ended without an account" in problem
+
+
 def test_a_run_without_tasks_does_not_pass(fleet: Fleet) -> None:
     assert "nothing was sent" in run_of(fleet, []).problems()[0]
 
@@ -106,6 +124,40 @@ def test_the_page_needs_nothing_else_and_shows_every_tier(fleet: Fleet, tmp_path
     assert html.count("<svg") == 2
 
 
+def test_the_page_says_how_many_a_second_although_seconds_were_empty(fleet: Fleet, tmp_path: Path) -> None:
+    path, given = tmp_path / "run.json", samples("high", wait_seconds=0.01)
+    bursts = [replace(one, intended_at=1000.0 if n < 100 else 1039.5) for n, one in enumerate(given)]
+    path.write_text(json.dumps(run_of(fleet, bursts).as_json()))
+
+    page, _ = write_report(path)
+
+    assert "<td>5.0</td></tr>" in page.read_text()  # 200 in 40 seconds
+
+
+def test_the_page_says_of_a_promise_that_nothing_was_measured_for_it(fleet: Fleet, tmp_path: Path) -> None:
+    path = tmp_path / "run.json"
+    unheard = [replace(one, state=None, started_at=None) for one in samples("high", wait_seconds=0.01)]
+    path.write_text(json.dumps(run_of(fleet, unheard).as_json()))
+
+    html = write_report(path)[0].read_text()
+
+    assert html.count('<td class="bad">no</td>') == 1
+    assert html.count('<td class="good">-</td>') == len(fleet.tiers) - 1
+
+
+def test_the_longer_waits_are_told_by_all_of_them_not_by_the_median(fleet: Fleet, tmp_path: Path) -> None:
+    for name, long in (("a", 0.002), ("b", 0.5)):
+        given = samples("high", wait_seconds=0.001)
+        waits = [0.001 if n < 110 else long for n in range(len(given))]
+        several = [replace(s, started_at=s.intended_at + w) for s, w in zip(given, waits, strict=True)]
+        (tmp_path / f"{name}.json").write_text(json.dumps(run_of(fleet, several).as_json()))
+
+    [one] = compare_runs(tmp_path / "a.json", tmp_path / "b.json")
+
+    assert one.a_p50_seconds == one.b_p50_seconds
+    assert one.verdict == "B waits longer"
+
+
 def test_two_runs_are_told_apart_only_where_they_differ(fleet: Fleet, tmp_path: Path) -> None:
     for name, high in (("a", 0.01), ("b", 0.02)):
         both = samples("high", wait_seconds=high) + samples("low", wait_seconds=0.03)
@@ -116,8 +168,12 @@ def test_two_runs_are_told_apart_only_where_they_differ(fleet: Fleet, tmp_path: 
     assert verdicts == {"high": "B waits longer", "low": "no difference seen"}
 
 
-def test_a_file_that_is_no_run_is_one_clear_error(tmp_path: Path) -> None:
-    (tmp_path / "x.json").write_text("[]")
+@pytest.mark.parametrize(
+    "text", ["[]", "{", '{"tiers": [], "profile": "x"}', '{"tiers": [{"name": "high"}]}', "\0\xff"]
+)
+def test_a_file_that_is_no_run_is_one_clear_error(tmp_path: Path, text: str) -> None:
+    (tmp_path / "x.json").write_text(text, encoding="latin-1")
 
     with pytest.raises(SettingError, match=r"x\.json: not the JSON of a load run"):
-        compare_runs(tmp_path / "x.json", tmp_path / "x.json")
+        write_report(tmp_path / "x.json")
+    assert not (tmp_path / "x.html").exists()

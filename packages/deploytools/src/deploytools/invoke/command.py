@@ -4,14 +4,32 @@ from collections.abc import Callable
 from typing import Any
 
 from invoke.exceptions import Exit
+from invoke.parser.argument import Argument
 from invoke.tasks import Task
 from invoke.tasks import task as invoke_task
 
-from deploytools.errors import FleetToolsError
+from deploytools.errors import FleetToolsError, SettingError
+
+
+class CheckedArgument(Argument):
+    """An option whose value is a number; Invoke's own answers a word with a traceback."""
+
+    def set_value(self, value: Any, cast: bool = True) -> None:
+        """Take a value from the command line."""
+        try:
+            super().set_value(value, cast)
+        except ValueError:
+            raise Exit(f"--{self.name} {value}: not a number: give one", SettingError.exit_code) from None
 
 
 class Command(Task):  # type: ignore[type-arg]
     """An Invoke task whose errors of ours end the program with one line and their exit code."""
+
+    def get_arguments(self, ignore_unknown_help: bool | None = None) -> list[Argument]:  # noqa: D102 — Invoke's
+        arguments = super().get_arguments(ignore_unknown_help)
+        for argument in arguments:
+            argument.__class__ = CheckedArgument  # Invoke makes them itself, and asks nobody of which class
+        return arguments
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:  # noqa: D102 — Invoke's
         with_exit = exit_on_error(super().__call__)

@@ -62,6 +62,7 @@ def _read_commands(path: str) -> list[str]:
         return []
     try:
         text = Path(path).read_text(encoding="utf-8").replace("\\\n", " ")
-    except OSError as error:
-        raise SettingError(f"--commands {path}: {error.strerror}: name a file with a command line a line") from None
+    except (OSError, UnicodeError) as error:
+        why = getattr(error, "strerror", None) or "it is no text"
+        raise SettingError(f"--commands {path}: {why}: name a file with a command line a line") from None
     return [line for line in text.splitlines() if line.strip() and not line.lstrip().startswith("#")]

@@ -1,5 +1,6 @@
 """`flower`."""
 
+import os
 import secrets
 import sys
 from importlib.util import find_spec
@@ -46,6 +47,8 @@ def flower(_: Any, address: str = "127.0.0.1", port: int = 5555, dry: bool = Fal
 def _kept_password(path: Path) -> str:
     path.parent.mkdir(parents=True, exist_ok=True)
     if not path.exists():
-        path.touch(mode=0o600)
-        path.write_text(secrets.token_urlsafe(18))
+        new = path.with_suffix(f".{os.getpid()}")  # an empty one would be a password for ever
+        new.touch(mode=0o600)
+        new.write_text(secrets.token_urlsafe(18))
+        new.rename(path)
     return path.read_text()

@@ -28,6 +28,9 @@ def run(
 
     if profile not in PROFILES:
         raise SettingError(f"load.run {profile}: no such profile: use one of {', '.join(PROFILES)}")
+    for option, value in {"seconds": seconds, "synthetic": synthetic, "times": times, "processes": processes}.items():
+        if value < 0 or (value == 0 and option in {"times", "processes"}):
+            raise SettingError(f"load.run --{option} {value:g}: give a number above 0")
     report = run_profile(
         profile, seconds=seconds or None, synthetic_seconds=synthetic, times=times, processes=processes
     )

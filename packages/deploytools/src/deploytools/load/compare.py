@@ -1,6 +1,8 @@
 """Two runs side by side: is one's wait really longer? A rank test on what was measured."""
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,13 +17,17 @@ SIGNIFICANT = 0.01
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Difference:
-    """One tier's wait in two runs. `p_value`: how likely ranks so far apart are if the runs did not differ."""
+    """One tier's wait in two runs. `p_value`: how likely ranks so far apart are if the runs did not differ.
+
+    `a_longer_share`: of all pairs of a task of A and one of B, the share in which A's waited longer (ties count half).
+    """
 
     tier: str
     a_p50_seconds: float
     b_p50_seconds: float
     a_p99_seconds: float
     b_p99_seconds: float
+    a_longer_share: float
     p_value: float
 
     @property
@@ -29,42 +35,48 @@ class Difference:
         """Say which run waited longer, or that one cannot tell."""
         if self.p_value >= SIGNIFICANT:
             return "no difference seen"
-        return "B waits longer" if self.b_p50_seconds > self.a_p50_seconds else "A waits longer"
+        return "A waits longer" if self.a_longer_share > 0.5 else "B waits longer"
 
 
 def compare_runs(a: Path, b: Path) -> list[Difference]:
     """Compare the waits of the tiers that both runs have (Mann-Whitney U, two-sided, from the saved histograms)."""
-    from scipy.stats import mannwhitneyu
-
     first, second = (_waits(path) for path in (a, b))
     return [
-        Difference(
-            tier=tier,
-            a_p50_seconds=first[tier].get_value_at_percentile(50) / 1e6,
-            b_p50_seconds=second[tier].get_value_at_percentile(50) / 1e6,
-            a_p99_seconds=first[tier].get_value_at_percentile(99) / 1e6,
-            b_p99_seconds=second[tier].get_value_at_percentile(99) / 1e6,
-            p_value=float(mannwhitneyu(_values(first[tier]), _values(second[tier])).pvalue),
-        )
+        _difference(tier, first[tier], second[tier])
         for tier in first
         if tier in second and first[tier].get_total_count() and second[tier].get_total_count()
     ]
 
 
-def load_run(path: Path) -> dict[str, Any]:
-    """Read a run's JSON; raise SettingError where it is not one."""
+def _difference(tier: str, a: HdrHistogram, b: HdrHistogram) -> Difference:
+    from scipy.stats import mannwhitneyu
+
+    test = mannwhitneyu(_values(a), _values(b))
+    return Difference(
+        tier=tier,
+        a_p50_seconds=a.get_value_at_percentile(50) / 1e6,
+        b_p50_seconds=b.get_value_at_percentile(50) / 1e6,
+        a_p99_seconds=a.get_value_at_percentile(99) / 1e6,
+        b_p99_seconds=b.get_value_at_percentile(99) / 1e6,
+        a_longer_share=float(test.statistic) / (a.get_total_count() * b.get_total_count()),
+        p_value=float(test.pvalue),
+    )
+
+
+@contextmanager
+def reading(path: Path) -> Iterator[dict[str, Any]]:
+    """Read a run's JSON, and work with it; raise SettingError where it is not one."""
     try:
-        run: dict[str, Any] = json.loads(path.read_text())
-        run["tiers"], run["profile"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        yield json.loads(path.read_text())
+    except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
         raise SettingError(
             f"{path}: not the JSON of a load run ({error!r}): name a file below .deploytools/load"
         ) from None
-    return run
 
 
 def _waits(path: Path) -> dict[str, HdrHistogram]:
-    return {tier["name"]: HdrHistogram.decode(tier["wait"]["histogram"]) for tier in load_run(path)["tiers"]}
+    with reading(path) as run:
+        return {tier["name"]: HdrHistogram.decode(tier["wait"]["histogram"]) for tier in run["tiers"]}
 
 
 def _values(histogram: HdrHistogram) -> list[int]:

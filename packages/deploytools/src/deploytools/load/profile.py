@@ -37,7 +37,7 @@ class Bursts:
 
     def times(self, factor: float) -> "Bursts":
         """Return bursts of a multiple of the size."""
-        return replace(self, size=round(self.size * factor))
+        return replace(self, size=max(1, round(self.size * factor)))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -59,13 +59,17 @@ Shape = Stream | Bursts | Full
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Profile:
-    """How long to offer what. `drain_seconds` is how long accepted tasks may take to be done after the last one."""
+    """How long to offer what. `drain_seconds` is how long accepted tasks may take to be done after the last one.
+
+    `may_be_refused`: a publish that fails with an error does not fail the run.
+    """
 
     name: str
     tightest: Shape
     others: Shape
     seconds: float
     drain_seconds: float = 30.0
+    may_be_refused: bool = False
 
     def shape(self, fleet: Fleet, tier: Tier) -> Shape:
         """Return what a tier is offered."""
@@ -94,13 +98,15 @@ PROFILES = {
         Profile(name="flood", tightest=Stream(per_second=5), others=Full(), seconds=30),
         # Leaks, drift, recycling.
         Profile(name="soak", tightest=Stream(per_second=5), others=Stream(per_second=2), seconds=3600),
-        # Long enough to stop a worker, a broker or a host meanwhile; evenly, so that the gap shows.
+        # Long enough to stop a worker, a broker or a host meanwhile; evenly, so that the gap shows. What a publisher
+        # was told is not accepted is not lost.
         Profile(
             name="failover",
             tightest=Stream(per_second=10, even=True),
             others=Stream(per_second=5, even=True),
             seconds=120,
             drain_seconds=180,
+            may_be_refused=True,
         ),
     )
 }

@@ -9,7 +9,7 @@ from typing import Any
 from hdrh.histogram import HdrHistogram
 
 from deploytools.load.chart import Axis, Point, seconds_chart
-from deploytools.load.compare import load_run
+from deploytools.load.compare import reading
 
 # The percentile axis stretches towards the tail: each step is a nine more.
 NINES = ((0.0, "0"), (1.0, "90 %"), (2.0, "99 %"), (3.0, "99.9 %"), (4.0, "99.99 %"))
@@ -39,10 +39,10 @@ HOW_TO_READ = (
 
 def write_report(run_path: Path) -> tuple[Path, list[str]]:
     """Write the page beside a run's JSON; return its path and the run's problems."""
-    run = load_run(run_path)
+    with reading(run_path) as run:
+        text, problems = render(run), list(run["problems"])
     page = run_path.with_suffix(".html")
-    page.write_text(render(run), encoding="utf-8")
-    problems: list[str] = run["problems"]
+    page.write_text(text, encoding="utf-8")
     return page, problems
 
 
@@ -69,21 +69,22 @@ def _tiers_table(run: dict[str, Any]) -> str:
         *("mean wait", "floor", "run p50", "publish p99", "processes", "per second"),
     )
     rows = []
+    seconds = max((second["at"] + 1 for tier in run["tiers"] for second in tier["seconds"]), default=1)
     for tier in run["tiers"]:
         wait = tier["wait"]["percentiles"]
-        held = wait["p99"] is None or wait["p99"] <= tier["promise_seconds"]
+        held = wait["p99"] is not None and wait["p99"] <= tier["promise_seconds"]
         cells = (
             *(tier[key] for key in ("name", "sent", "done", "failed", "lost")),
             *(_ms(wait[key]) for key in ("p50", "p95", "p99", "p99.9", "p100")),
             _ms(tier["promise_seconds"]),
-            "yes" if held else "no",
+            ("yes" if held else "no") if tier["sent"] else "-",
             *(_ms(tier[key]) for key in ("mean_wait_seconds", "floor_seconds")),
             _ms(tier["run"]["percentiles"]["p50"]),
             _ms(tier["publish"]["percentiles"]["p99"]),
             tier["processes"],
-            f"{tier['sent'] / max(1, len(tier['seconds'])):.1f}",
+            f"{tier['sent'] / seconds:.1f}",
         )
-        mark = "good" if held else "bad"
+        mark = "good" if held or not tier["sent"] else "bad"
         rows.append(
             "<tr>"
             + "".join(

@@ -83,11 +83,16 @@ class TierLoad:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RunResult:
-    """A whole run. `context`: where and with what; `generator_slip_p99_seconds`: whether it can be believed."""
+    """A whole run. `context`: where and with what; `generator_slip_p99_seconds`: whether it can be believed.
+
+    `missing_generators`: how many processes that sent tasks did not hand over their part of the account.
+    """
 
     profile: str
     tiers: tuple[TierLoad, ...]
     refused: int
+    may_be_refused: bool
+    missing_generators: int
     duplicates: int
     hop_seconds: float | None
     generator_slip_p99_seconds: float
@@ -102,6 +107,10 @@ class RunResult:
                 f"the generator fell behind (sent {self.generator_slip_p99_seconds * 1000:.0f} ms late at p99, "
                 f"{MOST_SLIP_SECONDS * 1000:.0f} allowed): lower the rates or add --processes",
             )
+        if self.missing_generators:
+            found.insert(0, f"{self.missing_generators} of the generators ended without an account: see their logs")
+        if self.refused and not self.may_be_refused:
+            found.append(f"the broker refused {self.refused} tasks: is it up, and has it memory left?")
         if not any(tier.sent for tier in self.tiers):
             found.append("nothing was sent: does [fleet] workload offer tasks of these tiers?")
         return found
@@ -119,6 +128,7 @@ def sum_up(
     processes: dict[str, int],
     hops: Sequence[float],
     refused: int,
+    missing_generators: int,
     duplicates: int,
     context: dict[str, Any],
 ) -> RunResult:
@@ -137,6 +147,8 @@ def sum_up(
             for tier in fleet
         ),
         refused=refused,
+        may_be_refused=profile.may_be_refused,
+        missing_generators=missing_generators,
         duplicates=duplicates,
         hop_seconds=median(hops) if hops else None,
         generator_slip_p99_seconds=quantile_seconds(histogram(scheduled), 99) or 0.0,

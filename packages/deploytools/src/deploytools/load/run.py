@@ -18,6 +18,7 @@ from deploytools.inspect.snapshot import worker_names
 from deploytools.load.demo import wait_for_workers
 from deploytools.load.profile import PROFILES
 from deploytools.load.report import write_report
+from deploytools.load.workload import load_source
 from deploytools.project import Project
 from deploytools.services import worker_services
 from deploytools.settings import current_project, current_settings, environment_with
@@ -28,10 +29,16 @@ LOCUSTFILE = Path(__file__).with_name("locustfile.py")
 
 
 def run_profile(name: str, *, seconds: float | None, synthetic_seconds: float, times: float, processes: int) -> Path:
-    """Run a profile; return its HTML report, beside its JSON. Raise VerdictError if it does not pass."""
+    """Run a profile; return its HTML report, beside its JSON. Raise VerdictError if it does not pass.
+
+    Raise WorkloadError where the project declares no tasks to offer.
+    """
     project, settings = current_project(), current_settings()
     fleet, folder, broker = project.fleet(), project.state / "load", EmbeddedBroker(state=project.state)
     started_here = not settings.broker_url and not broker.is_running()
+    if not synthetic_seconds:
+        load_app(project, fleet)  # the workload's module is in the same folder
+        load_source(fleet)
     ready_broker(settings, project)
     folder.mkdir(parents=True, exist_ok=True)
     result = folder / f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{name}.json"
@@ -66,7 +73,7 @@ def locust_argv(
     return [
         *(sys.executable, "-m", "locust", "-f", str(LOCUSTFILE), "--headless", "--only-summary"),
         *("--load-profile", name, "--times", str(times)),
-        *("--run-time", f"{seconds}s", "--stop-timeout", "1", "--result", str(result)),
+        *("--run-time", f"{seconds}s", "--result", str(result)),
         *(("--synthetic", str(synthetic_seconds)) if synthetic_seconds else ()),
         *(("--processes", str(processes)) if processes > 1 else ()),
     ]
@@ -79,20 +86,22 @@ def fleet_runs(project: Project, fleet: Fleet) -> bool:
 
 
 async def _with_fleet(project: Project, fleet: Fleet, argv: list[str]) -> int:
+    abandoned = Event()
     with (project.state / "load" / "fleet.log").open("w") as log:
         services = worker_services(fleet, current_settings(), node="load")
         supervisor = Supervisor(services=services, project=project, output=log, check=lambda: False)
         running = asyncio.create_task(supervisor.run())
+        running.add_done_callback(lambda _: abandoned.set())
         try:
-            return await asyncio.to_thread(_offer, project, fleet, argv)
+            return await asyncio.to_thread(_offer, project, fleet, argv, abandoned)
         finally:
             supervisor.stop()
             with suppress(asyncio.CancelledError):
                 await running
 
 
-def _offer(project: Project, fleet: Fleet, argv: list[str]) -> int:
-    wait_for_workers(load_app(project, fleet), fleet, Event())
+def _offer(project: Project, fleet: Fleet, argv: list[str], abandoned: Event) -> int:
+    wait_for_workers(load_app(project, fleet), fleet, abandoned)
     return _run_locust(project, argv)
 
 

@@ -9,6 +9,7 @@ from uuid import uuid4
 
 from celery import Celery
 
+from deploytools.errors import BrokerUnreachableError
 from deploytools.fleet import Fleet, Tier
 from deploytools.load.hop import measure_hops
 from deploytools.load.profile import Full, Profile
@@ -40,12 +41,12 @@ class LoadSession:
     _threads: list[Thread] = field(default_factory=list)
 
     def start(self) -> None:
-        """Listen for reports, and measure the broker's hop."""
+        """Listen for reports, and measure the broker's hop; raise BrokerUnreachableError."""
         ready = Event()
         self._spawn(lambda: self._listen(ready))
         self._spawn(lambda: measure_hops(self.app, self.hops, stop=self._heard_all))
         if not ready.wait(READY_DEADLINE_SECONDS):
-            raise TimeoutError("the broker gave no queue for reports: is it reachable?")
+            raise BrokerUnreachableError("the broker gave no queue for reports: is it up, and has it memory left?")
 
     def offer(self, tier: Tier, *, seed: int) -> None:
         """Send a tier's tasks as the profile wants them, until told to stop."""

@@ -45,6 +45,8 @@ PARTS_DEADLINE_SECONDS = 60.0
 PREPARED = "deploytools_prepared"
 PREPARED_DEADLINE_SECONDS = 60.0
 LOOK_AGAIN_SECONDS = 0.1
+# For the publish that is under way when a run ends: cut off, nobody knows whether the broker accepted it.
+STOP_SECONDS = 1.0
 
 
 class TierUser(User):
@@ -85,6 +87,8 @@ class LoadRun:
         self.fleet = current_project().fleet()
         self.app = load_app(current_project(), self.fleet)
         self.parts: list[dict[str, Any]] = []
+        # Those that send now: one that dies is one whose part is missed.
+        self.generators = environment.runner.worker_count if isinstance(environment.runner, MasterRunner) else 1
         self.result: RunResult | None = None
         self._finished = False
         self.session = LoadSession(
@@ -126,6 +130,7 @@ class LoadRun:
             processes={tier.name: tier.processes for tier in snapshot.tiers},
             hops=[hop for part in self.parts for hop in part["hops"]],
             refused=sum(part["refused"] for part in self.parts),
+            missing_generators=self.generators - len(self.parts),
             duplicates=sum(part["duplicates"] for part in self.parts),
             context=run_context(
                 broker=str(self.app.connection().as_uri()),
@@ -185,12 +190,19 @@ def _add_options(parser: Any) -> None:
     group.add_argument(
         "--synthetic", type=float, default=0.0, metavar="SECONDS", help="tasks that take so long, not the application's"
     )
-    group.add_argument("--times", type=float, default=1.0, metavar="FACTOR", help="multiply the profile's rates")
+    group.add_argument("--times", type=_factor, default=1.0, metavar="FACTOR", help="multiply the profile's rates")
     group.add_argument("--result", default="", metavar="FILE", help="write the run's account here, as JSON")
+
+
+def _factor(text: str) -> float:
+    if not (factor := float(text)) > 0:
+        raise ValueError(text)
+    return factor
 
 
 def _prepare(environment: Environment, runner: Any, **_: Any) -> None:
     options = environment.parsed_options
+    environment.stop_timeout = environment.stop_timeout or STOP_SECONDS
     if options is not None:
         options.num_users = options.spawn_rate = len(environment.user_classes)
         if options.headless:
@@ -229,7 +241,8 @@ def _stop(environment: Environment, **_: Any) -> None:
     if isinstance(environment.runner, MasterRunner):
         environment.runner.send_message(FINISH)
         give_up_at = time.monotonic() + PARTS_DEADLINE_SECONDS + run.profile.drain_seconds
-        while len(run.parts) < environment.runner.worker_count and time.monotonic() < give_up_at:
+        # A missing one may come back, so it is waited for too.
+        while len(run.parts) < run.generators and time.monotonic() < give_up_at:
             time.sleep(LOOK_AGAIN_SECONDS)
     else:
         run.finish()
