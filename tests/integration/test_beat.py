@@ -71,6 +71,19 @@ def test_a_standby_of_an_older_version_does_not_lead_any_more(shop_fleet: FleetU
     leader([shop_fleet.start_beat(SHOP_TICK_SECONDS="2")])
 
 
+def test_an_entry_that_cannot_be_sent_stops_no_other(shop_fleet: FleetUnderTest, client: redis.Redis) -> None:
+    with (shop_fleet.project.root / "shop.py").open("a") as module:
+        module.write(
+            'typo = {"task": "shop.quick", "schedule": 1.0, "options": {"queue": "typo"}}\n'
+            'app.conf.beat_schedule = {"typo": typo, **app.conf.beat_schedule}\n'
+        )
+
+    beat = shop_fleet.start_beat(**TICK)
+
+    wait_until(lambda: client.llen("counter") >= 2, "ticks of the other")
+    assert "beat: typo: " in beat.log()
+
+
 def test_two_beats_do_not_share_a_file(shop_fleet: FleetUnderTest) -> None:
     own = {"CELERY_BROKER_URL": shop_fleet.broker.url, "CELERY_BEAT_SCHEDULE": str(shop_fleet.project.state / "beat")}
     shop_fleet.project.start_command("beat", **own).wait_for_log("beat: Starting...")

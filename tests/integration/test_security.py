@@ -143,6 +143,20 @@ def test_only_signed_tasks_are_run_and_what_workers_publish_is_signed(
 
 
 @pytest.mark.only_on("redis")
+def test_ticks_and_compressed_tasks_are_signed_as_well(shop_fleet: FleetUnderTest, key_file: Path) -> None:
+    env = {"CELERY_SIGNING_KEY_FILE": str(key_file)}
+    shop_fleet.start("counter", **env)
+    with signing(key_file):
+        compressed = shop_fleet.send("shop.nap", 0, queue="counter", compression="zlib")
+
+    shop_fleet.start_beat(SHOP_TICK_SECONDS="1", **env)
+
+    assert shop_fleet.wait_until_over([compressed]) == {compressed: "SUCCESS"}
+    wait_until(lambda: len(shop_fleet.ledger.over()) >= 3, "two ticks to be run")
+    assert dead_tasks(shop_fleet) == []
+
+
+@pytest.mark.only_on("redis")
 def test_a_changed_message_and_a_second_copy_are_not_run(shop_fleet: FleetUnderTest, key_file: Path) -> None:
     with signing(key_file):
         task_id = shop_fleet.send("shop.nap", 0.01, queue="counter")

@@ -1,10 +1,13 @@
 """The hardened Redis transport: what a worker, a connection or Redis itself takes along when it dies, comes back."""
 
 import json
+import logging
 import os
 import signal
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
+from queue import Empty
 from types import SimpleNamespace
 from typing import Any
 
@@ -14,6 +17,7 @@ from celery.worker import state
 
 from deploytools.testing.fleet import FleetUnderTest, Worker
 from deploytools.testing.waiting import wait_until
+from deploytools.transport.channel import ONCE, Once
 
 pytestmark = pytest.mark.only_on("redis")
 LEASE_SECONDS = 3.0  # in the shop's fleet file
@@ -115,6 +119,101 @@ def test_a_stopped_worker_gives_back_what_it_had_not_started(shop_fleet: FleetUn
     assert kept == ids[-len(kept) :]  # in their order
     shop_fleet.start("counter")
     shop_fleet.expect_nothing_lost()
+
+
+def test_a_task_that_comes_while_a_worker_stops_does_not_wait_for_its_last_one(shop_fleet: FleetUnderTest) -> None:
+    stopping = shop_fleet.start("counter")
+    [long] = shop_fleet.occupy("counter", 1, seconds=10)
+    shop_fleet.expect_busy(stopping, 1)
+    shop_fleet.start("counter")
+
+    stopping.program.signal(signal.SIGTERM)
+    quick = [shop_fleet.send("shop.quick") for _ in range(4)]  # both wait for one
+
+    shop_fleet.wait_until_over(quick)
+    assert long not in shop_fleet.ledger.over()
+
+
+@contextmanager
+def setting(client: redis.Redis, name: str, value: str) -> Iterator[None]:
+    before = str(client.config_get(name)[name])
+    client.config_set(name, value)
+    try:
+        yield
+    finally:
+        client.config_set(name, before)
+
+
+@pytest.mark.only_on("embedded")
+def test_a_worker_that_waits_looks_at_a_full_broker_now_and_then(
+    shop_fleet: FleetUnderTest, client: redis.Redis
+) -> None:
+    worker = shop_fleet.start("counter")
+    shop_fleet.wait_until_over([shop_fleet.send("shop.quick")])
+
+    with setting(client, "maxmemory", "1mb"):
+        before, began_at = client.info("stats")["total_commands_processed"], time.monotonic()
+        wait_until(lambda: time.monotonic() - began_at > 3, "a while")
+        asked = client.info("stats")["total_commands_processed"] - before
+
+    assert asked / (time.monotonic() - began_at) < 200  # commands a second; one that asks without a pause: thousands
+    shop_fleet.wait_until_over([shop_fleet.send("shop.quick")])
+    assert worker.program.process.poll() is None
+
+
+@pytest.mark.only_on("embedded")
+def test_a_worker_outlives_a_broker_that_does_not_write(shop_fleet: FleetUnderTest, client: redis.Redis) -> None:
+    worker = shop_fleet.start("counter")
+    shop_fleet.occupy("counter", 2, seconds=1)
+    shop_fleet.expect_busy(worker, 2)
+
+    with setting(client, "min-replicas-to-write", "1"):  # as a primary does that lost its replicas
+        worker.program.wait_for_log("NOREPLICAS")
+
+    shop_fleet.occupy("counter", 2, seconds=0)
+    shop_fleet.expect_nothing_lost()
+    assert worker.program.process.poll() is None
+
+
+@pytest.mark.only_on("embedded")
+@pytest.mark.parametrize("requeue", [True, False])
+def test_a_message_that_could_not_be_rejected_comes_back_with_its_lease(
+    shop_fleet: FleetUnderTest, client: redis.Redis, requeue: bool
+) -> None:
+    held: list[Any] = []
+    with shop_fleet.app.connection_for_read() as connection:
+        channel: Any = connection.channel()
+        channel.basic_consume("counter", False, held.append, "tag")
+        channel.client.connection = channel.client.connection_pool.get_connection()  # as kombu's poller does
+        shop_fleet.send("shop.quick")
+        channel._brpop_start()
+        channel._brpop_read()
+
+        with setting(client, "min-replicas-to-write", "1"):
+            held[0].reject_log_error(logging.getLogger(__name__), connection.connection_errors, requeue=requeue)
+        channel._brpop_start()  # a take that is out may have got something, and that would be held
+        with pytest.raises(Empty):
+            channel._brpop_read()
+
+        wait_until(lambda: client.llen("counter") == 1, "it to be back")
+
+
+@pytest.mark.only_on("embedded")
+def test_a_message_of_one_step_is_published_once_although_its_publish_is_tried_again(
+    shop_fleet: FleetUnderTest, client: redis.Redis
+) -> None:
+    client.hset("state", "entry", "0")
+    once = Once(key="state", field="entry", before="0", after="1")
+    with shop_fleet.app.connection_for_write() as connection:
+        channel: Any = connection.channel()
+        message = channel.prepare_message("{}", headers={ONCE: once, "id": "x"})
+        message["properties"].update(delivery_info={}, delivery_tag="x")
+
+        for _ in range(2):
+            channel._put("counter", message)
+
+    [published] = client.lrange("counter", 0, -1)
+    assert json.loads(published)["headers"] == {"id": "x"}
 
 
 GOOD = {"body": "W1swXSwge30sIHt9XQ==", "content-encoding": "utf-8", "content-type": "application/json"}

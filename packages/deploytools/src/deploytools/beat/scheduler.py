@@ -87,7 +87,7 @@ class Scheduler(beat.Scheduler):
             metrics.collector.note_look(is_leader=leads)
             if not leads:
                 return LOOK_SECONDS
-            return min((self._send_due(entry) for entry in self.schedule.values()), default=LOOK_SECONDS)
+            return min((self._try_to_send(entry) for entry in self.schedule.values()), default=LOOK_SECONDS)
         except (RedisError, OperationalError, OSError) as error:
             logger.warning("beat: %s: will try again", error)
             return LOOK_SECONDS
@@ -116,6 +116,16 @@ class Scheduler(beat.Scheduler):
             self._role = role
         return role == 1
 
+    def _try_to_send(self, entry: Any) -> float:
+        """Send an entry's ticks that are due; one that cannot be sent stops no other, and is tried at each look."""
+        try:
+            return self._send_due(entry)
+        except (RedisError, OperationalError, OSError):
+            raise
+        except Exception as error:  # noqa: BLE001 — its queue, its arguments, its schedule: whatever is wrong
+            logger.warning("beat: %s: %s: will try again", entry.name, error)
+            return LOOK_SECONDS
+
     def _send_due(self, entry: Any) -> float:
         """Send an entry's ticks that are due; return seconds until it has to be looked at again."""
         known = self._channel.evaluate(FIRST_TICK, [STATE_KEY], [entry.name, repr(time.time())])
@@ -135,8 +145,8 @@ class Scheduler(beat.Scheduler):
     def _send(self, entry: Any, once: Once, due: float) -> None:
         options = {**entry.options, "headers": {**entry.options.get("headers", {}), ONCE: once, "x_due_at": due}}
         logger.info("beat: sending %s (%s)", entry.name, entry.task)
-        metrics.collector.note_tick(entry.name)
         self.apply_async(type(entry)(**dict(entry) | {"options": options}), producer=self.producer, advance=False)
+        metrics.collector.note_tick(entry.name)
 
     @property
     def _channel(self) -> Any:

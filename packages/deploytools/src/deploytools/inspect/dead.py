@@ -21,7 +21,7 @@ if redis.call('LREM', KEYS[1], 1, ARGV[1]) == 0 then return 0 end
 if ARGV[2] ~= '' then redis.call('LPUSH', KEYS[2], ARGV[2]) end
 return 1
 """
-NOT_AGAIN = ("x-redeliveries", "redelivered", "x-death", "x-delivery-count")
+NOT_AGAIN = ("x-redeliveries", "redelivered", "x-death", "x-delivery-count", "x-acquired-count")
 # RabbitMQ gives back what was read a moment after the channel that read it is closed.
 GIVEN_BACK_SECONDS, POLL_SECONDS = 2.0, 0.05
 

@@ -19,10 +19,11 @@ import msgspec
 from kombu.transport import redis
 from kombu.utils.encoding import bytes_to_str
 from kombu.utils.json import dumps, loads
-from redis.exceptions import RedisError
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import ReadOnlyError, RedisError, ResponseError
 
 from deploytools.transport.lease import LeaseKeeper
-from deploytools.transport.qos import Post, QoS
+from deploytools.transport.qos import Post, QoS, is_stopping
 from deploytools.transport.scripts import ACK, PUT_ONCE, TAKE
 
 STAGE_SUFFIX = ".stage"
@@ -30,6 +31,10 @@ STAGE_SUFFIX = ".stage"
 ONCE = "x-once"
 # A worker of several queues cannot wait for all of them at once without the server popping one: it looks this often.
 LOOK_AGAIN_SECONDS = 0.1
+# A full Redis refuses BLMOVE at once: for so long a worker looks now and then instead.
+REFUSED_SECONDS = 10.0
+# What Redis says when it writes for nobody, but will again: after a failover, a full disk, with too few replicas.
+NOT_NOW = ("MISCONF", "NOREPLICAS")
 # A queue that is bound beside another to the same direct exchange and key gets messages this much later.
 BINDINGS_SECONDS = 5.0
 TRANSIENT = 1  # AMQP's delivery mode of what need not survive a restart of the broker
@@ -82,6 +87,7 @@ class Channel(redis.Channel):
         self._acking: list[str] = []  # the tags it acknowledges
         self._posting: list[Post] = []  # what it publishes in front of them
         self._nothing_waits = False
+        self._refused_until = 0.0  # monotonic seconds
         self._routes: dict[tuple[str, str], tuple[list[str], float]] = {}
         self._addresses: dict[str, tuple[str, msgspec.Raw]] = {}  # queue → its list, and the JSON text that names it
         super().__init__(*args, **kwargs)
@@ -99,14 +105,18 @@ class Channel(redis.Channel):
     def command(self, *words: Any) -> Any:
         """Send a command whose keys are prefixed already, and wait for its answer.
 
-        As redis-py does, retries included, but for what it notes of each command: that is 5 % of a publish.
+        As redis-py does, retries included, but for what it notes of each command: that is 5 % of a publish. A Redis
+        that does not write now is taken for one that is away.
         """
         pool = self.sync_client.connection_pool
         connection = pool.get_connection()
 
         def ask() -> Any:
             connection.send_command(*words)
-            return connection.read_response()
+            try:
+                return connection.read_response()
+            except self.ResponseError as error:
+                raise _outage(error) or error from None
 
         try:
             return connection.retry.call_with_retry(ask, lambda _: connection.disconnect())
@@ -139,19 +149,23 @@ class Channel(redis.Channel):
     def _basic_cancel(self, consumer_tag: str) -> None:
         super()._basic_cancel(consumer_tag)
         if not self.active_queues:  # acks that wait for the next take: there is none
+            self._give_back_taken()  # not when this worker's tasks have ended: another worker may be idle
             with suppress(RedisError, OSError):
                 self.qos.flush()
 
     def close(self) -> None:
         """Close; a take that is out is read, and what it brought is given back."""
-        if self._in_poll and self._expected:
-            with suppress(Empty, RedisError, OSError):
-                self.qos.give_back(self._read_replies()[0], counted=False, front=True)
-            self._in_poll = None
+        self._give_back_taken()
         self._asked = []  # what a take brought and nobody read is nobody's: its lease ends
         super().close()
         if not self.qos.is_owing:
             self._disconnect_pools()
+
+    def _give_back_taken(self) -> None:
+        if self._in_poll and self._expected:
+            with suppress(Empty, RedisError, OSError):
+                self.qos.give_back(self._read_replies()[0], counted=False, front=True)
+            self._in_poll = None
 
     def _create_client(self, asynchronous: bool = False) -> Any:
         return super()._create_client(True) if asynchronous else self.sync_client
@@ -179,7 +193,10 @@ class Channel(redis.Channel):
         self.evaluate(PUT_ONCE, [once.key, key], [once.field, once.before, once.after, text])
 
     def _put(self, queue: str, message: dict[str, Any], **kwargs: Any) -> None:
-        once = message["headers"].pop(ONCE, None) if message.get("headers") else None
+        headers = message.get("headers") or {}
+        once = headers.get(ONCE)
+        if once is not None:  # the caller's headers stay as they are: a publish that failed is tried again with them
+            message = {**message, "headers": {name: value for name, value in headers.items() if name != ONCE}}
         if once is None and (kwargs.get("_publish_batch") or queue in self._expires):
             super()._put(queue, message, **kwargs)
             return
@@ -239,7 +256,7 @@ class Channel(redis.Channel):
         if not self._nothing_waits:
             return []
         seconds = self.brpop_timeout if timeout is None else timeout
-        if len(places) == 1:
+        if len(places) == 1 and monotonic() > self._refused_until:
             key = self.prefixed(places[0][1])
             return [("BLMOVE", key, f"{key}{STAGE_SUFFIX}", "RIGHT", "LEFT", seconds)]
         return [("BLPOP", self.prefixed(f"{self.unacked_key}.never"), min(seconds, LOOK_AGAIN_SECONDS))]
@@ -272,11 +289,12 @@ class Channel(redis.Channel):
             for command in expected:
                 try:
                     taken = self.client.parse_response(self.client.connection, command)
-                except self.ResponseError:
+                except self.ResponseError as error:
                     # BLMOVE is refused when Redis is full; the take is not, and finds what is there.
                     taken = None
                     if command == "EVAL":
-                        raise
+                        raise _outage(error) or error from None
+                    self._refused_until = monotonic() + REFUSED_SECONDS
         except self.connection_errors:
             self.client.connection.disconnect()
             raise
@@ -288,7 +306,9 @@ class Channel(redis.Channel):
         return self._asked[0], self._asked[int(number)], raw
 
     def _deliver_taken(self, tag: str, queue: str, raw: bytes) -> bool:
-        if queue not in self._active_queues:  # cancelled while the take was out: nobody's failure
+        # Cancelled while the take was out, or nothing will be started any more: nobody's failure. Else the first message
+        # after a SIGTERM would be held until this worker's last task has ended.
+        if queue not in self._active_queues or is_stopping():
             self.qos.give_back(tag, counted=False, front=True)
             return True
         self._queue_cycle.rotate(queue)
@@ -301,3 +321,10 @@ class Channel(redis.Channel):
         except Exception as error:  # noqa: BLE001 — a message that cannot be handled may stop nobody
             self.qos.bury(tag, queue, raw, error)
         return True
+
+
+def _outage(error: ResponseError) -> RedisConnectionError | None:
+    """Return what makes a worker connect again, if an answer says that Redis does not write now."""
+    if isinstance(error, ReadOnlyError) or str(error).startswith(NOT_NOW):
+        return RedisConnectionError(str(error))
+    return None

@@ -9,8 +9,6 @@ import time
 import weakref
 from typing import Any
 
-from redis.exceptions import RedisError
-
 from deploytools.transport.scripts import RENEW, SWEEP
 
 logger = logging.getLogger(__name__)
@@ -50,13 +48,14 @@ class LeaseKeeper(threading.Thread):
                 if now - swept_at >= min(self._lease_seconds / 10, MOST_SWEEP_SECONDS) and not channel.closed:
                     swept_at = now
                     sweep(channel)
-            except (RedisError, OSError) as error:
-                logger.warning("leases: %s: will try again", error)
+            except Exception as error:  # noqa: BLE001 — without this thread, all that the worker holds would run twice
+                logger.warning("leases: %r: will try again", error)
             del channel
 
 
 def renew(channel: Any) -> None:
     """Renew the leases of all messages a channel holds."""
+    channel.qos._flush()  # what could not be rejected is held no more
     tags = [*_copy(channel.qos._delivered), *channel._asked[:1]]  # the last is what a take that is out may have got
     for start in range(0, len(tags), TAGS_PER_COMMAND):
         channel.evaluate(

@@ -3,6 +3,7 @@
 import logging
 import sys
 from collections import deque
+from contextlib import suppress
 from typing import Any, NamedTuple
 
 from kombu.transport import redis, virtual
@@ -61,38 +62,39 @@ class QoS(redis.QoS):
     def reject(self, delivery_tag: str, requeue: bool = False) -> None:
         """Give a message back to the end of its queue, counted; or put it to the dead letters, as RabbitMQ would.
 
-        Celery rejects without requeue what it cannot read, tasks it does not know, and what a task rejects itself.
+        Celery rejects without requeue what it cannot read, tasks it does not know, and what a task rejects itself. It
+        does so once: if Redis is away then, the message is let go all the same, and comes back when its lease is over.
         """
-        if requeue:
-            self.give_back(delivery_tag, counted=True)
-        else:
-            found = self.channel.command("HGET", self.channel.prefixed(self.unacked_key), delivery_tag)
-            queue, raw = _split(found or b"")
-            reason, error = self.reasons.pop(delivery_tag, (Reason.REJECTED, "by the task itself"))
-            self._move(delivery_tag, dead_queue(queue), dead_letter(queue, raw, reason, error))
-        virtual.QoS.ack(self, delivery_tag)
+        try:
+            if requeue:
+                self.give_back(delivery_tag, counted=True)
+            else:
+                found = self.channel.command("HGET", self.channel.prefixed(self.unacked_key), delivery_tag)
+                queue, raw = _split(found or b"")
+                reason, error = self.reasons.pop(delivery_tag, (Reason.REJECTED, "by the task itself"))
+                self._move(delivery_tag, dead_queue(queue), dead_letter(queue, raw, reason, error))
+        finally:
+            virtual.QoS.ack(self, delivery_tag)
 
     def flush(self) -> None:
         """Acknowledge what is collected, and again what was lost on its way."""
         posts = self.pop_posts()
         if self.channel.closed:  # a take that was out with some of them will not be answered any more
             posts = list(self.unconfirmed_posts)
-        self.pop_acks()
-        tags = list(self.unconfirmed)
+        tags = self.pop_acks()
         if tags or posts:
             keys = [*self.keys, *(post.queue for post in posts)]
             self.channel.evaluate(ACK, keys, [*(post.message for post in posts), *tags])
             self.confirm(tags, posts)
 
     def pop_acks(self) -> list[str]:
-        """Take the collected acks out, until they are confirmed; other threads may add to them meanwhile."""
-        tags = [self.acks.popleft() for _ in range(len(self.acks))]
-        self.unconfirmed.update(tags)
-        return tags
+        """Take the collected acks out; return all that are not confirmed."""
+        self.unconfirmed.update(_pop_all(self.acks))
+        return list(self.unconfirmed)
 
     def pop_posts(self) -> list["Post"]:
         """Take out what is to be published, until it is confirmed."""
-        posts = [self.posts.popleft() for _ in range(len(self.posts))]
+        posts = _pop_all(self.posts)
         self.unconfirmed_posts.extend(posts)
         return posts
 
@@ -141,7 +143,7 @@ class QoS(redis.QoS):
         """
         found = self.channel.command("HGET", self.channel.prefixed(self.unacked_key), tag)
         if found is None:
-            self._move(tag, "gone", "", overdue=overdue)
+            self._move(tag, f"{self.unacked_key}.gone", "", overdue=overdue)
             return
         try:
             payload, exchange, routing_key = loads(bytes_to_str(found))
@@ -173,7 +175,7 @@ class QoS(redis.QoS):
     def _running(self) -> set[str]:
         """Return the tags of this channel's tasks that go on although the connection is closed."""
         state = sys.modules.get("celery.worker.state")
-        if state is None or state.should_terminate or is_stopping(state):
+        if state is None or is_stopping():
             return set()
         messages = [request.message for request in tuple(state.active_requests)]
         return {message.delivery_tag for message in messages if message.channel is self.channel}
@@ -183,9 +185,20 @@ class QoS(redis.QoS):
         self.channel.evaluate(MOVE, [*self.keys, key], [tag, condition, "R" if front else "L", text])
 
 
-def is_stopping(state: Any) -> bool:
-    """Say whether `celery.worker.state` says so: by an exit code, and 0 is one."""
-    return not (state.should_stop is None or state.should_stop is False)
+def is_stopping() -> bool:
+    """Say whether this process is a worker that stops: Celery notes an exit code then, and 0 is one."""
+    state = sys.modules.get("celery.worker.state")
+    return state is not None and any(
+        code is not None and code is not False for code in (state.should_stop, state.should_terminate)
+    )
+
+
+def _pop_all(queue: deque[Any]) -> list[Any]:
+    popped = []
+    with suppress(IndexError):  # other threads pop and append as well
+        while True:
+            popped.append(queue.popleft())
+    return popped
 
 
 def _split(entry: bytes) -> tuple[str, bytes]:

@@ -74,7 +74,7 @@ class Autoscaler(autoscale.Autoscaler):
 
     def maybe_scale(self, req: Any = None) -> None:  # noqa: ARG002 — Celery passes the message
         """Look at the pool, and change it by one process at most. Called for each message, and on a timer."""
-        if self.pool._pool is None or is_stopping(state):  # what grew now would have to be waited for
+        if self.pool._pool is None or is_stopping():  # what grew now would have to be waited for
             return
         if len(self.pool._pool._pool) > self.processes:
             self.pool.maintain_pool()  # a process that was stopped takes a second to end, and is then noticed by nobody

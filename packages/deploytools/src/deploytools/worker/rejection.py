@@ -92,6 +92,13 @@ class Consumer(consumer.Consumer):
     """Celery's consumer, which tells the transport why it rejects."""
 
     connection_errors: Any
+    pool: Any
+
+    def on_connection_error_after_connected(self, exc: Exception) -> None:
+        """Say which tasks run before the channel gives back those that do not: see `PromptPool.flush`."""
+        if self.pool is not None and getattr(self.pool, "flush", None):
+            self.pool.flush()
+        super().on_connection_error_after_connected(exc)
 
     def on_unknown_task(self, body: Any, message: Any, exc: Any) -> None:
         """Reject a task this worker does not have."""

@@ -8,6 +8,7 @@ key can be replaced.
 
 import hashlib
 import hmac
+import logging
 import secrets
 import time
 from collections.abc import Mapping, MutableMapping
@@ -19,17 +20,26 @@ from typing import Any
 from celery.exceptions import InvalidTaskError
 from celery.signals import before_task_publish
 from kombu.utils.json import dumps, loads
+from redis.exceptions import RedisError
 
 from deploytools.errors import SettingError
-from deploytools.transport.channel import Channel
+from deploytools.transport.channel import ONCE, Channel
 from deploytools.transport.qos import REDELIVERIES
+
+logger = logging.getLogger(__name__)
 
 SIGNATURE = "x_signature"
 SIGNED_AT = "x_signed_at"  # seconds of the epoch
 NONCE = "x_nonce"
-CHANGES_UNDERWAY = frozenset({SIGNATURE, REDELIVERIES, "redelivered", "x-delivery-count", "x-acquired-count"})
+# Headers that others add after a message is signed, or take away before it is delivered.
+CHANGES_UNDERWAY = frozenset(
+    {SIGNATURE, REDELIVERIES, ONCE, "compression", "redelivered", "x-delivery-count", "x-acquired-count", "x-death"}
+)
+DEATHS = ("x-first-death-", "x-last-death-")
 VALID_SECONDS = 24 * 3600
 SEEN_KEY = "deploytools.signed."
+# KEYS nonce; ARGV seconds. A script, because a full Redis lets those note what it lets them acknowledge.
+NOTE = "#!lua flags=allow-oom\nreturn redis.call('SET', KEYS[1], '', 'EX', ARGV[1])"
 SHORTEST_KEY = 32  # characters; a SHA-256's worth
 
 
@@ -65,9 +75,16 @@ class Signing:
             raise InvalidTaskError("it has been run: somebody sent a copy")
 
     def note(self, message: Any) -> None:
-        """Remember that a message was acknowledged, where there is a place for it."""
-        if isinstance(message.channel, Channel):
-            message.channel.command("SET", _seen_key(message), "", "EX", VALID_SECONDS)
+        """Remember that a message was acknowledged, where there is a place for it.
+
+        If Redis is away the message is acknowledged all the same, later, and a copy of it would run.
+        """
+        if not isinstance(message.channel, Channel):
+            return
+        try:
+            message.channel.command("EVAL", NOTE, 1, _seen_key(message), VALID_SECONDS)
+        except (RedisError, OSError) as error:
+            logger.warning("signing: %s: a copy of task %s would run again", error, message.headers.get("id"))
 
 
 def read_signing(path: Path | None) -> Signing | None:
@@ -88,7 +105,9 @@ def read_signing(path: Path | None) -> Signing | None:
 
 def _digest(key: bytes, headers: Mapping[str, Any], body: Any) -> str:
     # Through JSON and back first: a tuple arrives as a list, a number used as a key as text.
-    signed = {name: value for name, value in headers.items() if name not in CHANGES_UNDERWAY}
+    signed = {
+        name: value for name, value in headers.items() if name not in CHANGES_UNDERWAY and not name.startswith(DEATHS)
+    }
     text = dumps(loads(dumps([signed, body])), sort_keys=True)
     return hmac.new(key, text.encode(), hashlib.sha256).hexdigest()
 
