@@ -3,18 +3,22 @@
 from typing import Any
 
 from invoke.collection import Collection
-from invoke.tasks import task
 
+from deploytools.errors import SettingError
 from deploytools.invoke import namespace
+from deploytools.invoke.command import command
 
 
-@task
+@command()
 def upgrade(_: Any) -> None:
     """Bring the database that APP_DATABASE_URL names to the newest revision; the embedded one does this by itself."""
-    from app.services.database import migrate
-    from app.settings import settings
+    from app.services import database
+    from app.services.errors import PermanentError
 
-    migrate(settings().database_url.get_secret_value())
+    try:
+        database.upgrade()
+    except PermanentError as error:
+        raise SettingError(str(error)) from None
 
 
 ns = namespace()

@@ -1,5 +1,6 @@
 """What commands print, and how they refuse what they cannot do."""
 
+import re
 import sys
 from pathlib import Path
 
@@ -112,6 +113,7 @@ def test_a_wrong_environment_is_one_line_and_an_exit_code(
     [
         pytest.param(["load.run", "smoke", "--seconds", "abc"], ["--seconds abc", "number"], id="no number"),
         pytest.param(["load.run", "smoke", "--times", "0"], ["--times 0", "above 0"], id="no rate"),
+        pytest.param(["deploy.roll", "--tier", "nosuch"], ["--tier nosuch", "high, medium, low"], id="no tier"),
         pytest.param(["load.run", "wave"], ["wave", "smoke", "flood"], id="no profile"),
         pytest.param(["doctor", "--commands", sys.executable], ["--commands", "no text"], id="no text"),
     ],
@@ -133,6 +135,18 @@ def test_a_broker_that_is_not_there_is_one_line_and_an_exit_code(
 
     assert_one_line_error(done.stderr, [f"redis://:********@127.0.0.1:{free_port}/0", "refused", "start it"])
     assert done.returncode == 6
+
+
+def test_a_file_named_from_another_folder_is_found_by_what_is_started(project: ProjectUnderTest) -> None:
+    done = project.command("beat", "--dry", CELERY_BEAT_SCHEDULE="ticks")
+
+    assert re.search(r"--schedule=/\S+/ticks ", done.stdout)
+
+
+def test_the_worker_of_all_queues_replaces_its_processes_as_often_as_was_asked(project: ProjectUnderTest) -> None:
+    done = project.command("worker.dev", "--dry", "--no-reload", MAX_TASKS_PER_CHILD="5")
+
+    assert "--max-tasks-per-child=5 " in done.stdout
 
 
 def test_looking_at_a_project_whose_broker_is_down_does_not_start_it(project: ProjectUnderTest) -> None:

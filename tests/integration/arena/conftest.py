@@ -88,6 +88,26 @@ def run(parts: Parts) -> Callable[..., Any]:
     return run
 
 
+@pytest.fixture
+def picky_langfuse(parts: Parts, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[bytes]]:
+    """Serve a Langfuse that refuses what says that it is too large; yield the bodies it accepts."""
+    accepted: list[bytes] = []
+
+    class Picky(Answering):
+        def do_POST(self) -> None:
+            body = self.rfile.read(int(self.headers["Content-Length"]))
+            if b"too large" in body:
+                self.send_json(413, {"message": "too large"})
+            else:
+                accepted.append(body)
+                self.send_json(200, {})
+
+    with serving(Picky) as url:
+        monkeypatch.setenv("APP_TRACING_URL", url.replace("//", "//pk:sk@"))
+        with fresh():
+            yield accepted
+
+
 @contextmanager
 def fresh() -> Iterator[None]:
     """Let this process read its environment anew, and close what it opens meanwhile."""

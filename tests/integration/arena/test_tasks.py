@@ -10,6 +10,7 @@ from random import Random
 from typing import Any
 from uuid import uuid4
 
+import fsspec
 import pytest
 from PIL import Image
 from pydantic import ValidationError
@@ -18,9 +19,9 @@ from sqlalchemy import func, select
 from app.services import language_model
 from app.services.conversations import MessageMissingError, ask
 from app.services.database import transaction
-from app.services.errors import PermanentError
+from app.services.errors import PermanentError, TransientError
 from app.services.exports import exports
-from app.services.objects import ObjectMissingError, objects
+from app.services.objects import ObjectMissingError, ObjectStore, objects
 from app.services.tables import (
     Document,
     Embedding,
@@ -259,6 +260,37 @@ def test_traces_are_shipped_once(run: Run, parts: Parts) -> None:
 
     assert (first, second) == ({"count": 3}, {"count": 0})
     assert len(parts.traces()) == 3
+
+
+@pytest.mark.parametrize("parts", [FILES], indirect=True)
+def test_traces_that_are_refused_hold_up_no_others(run: Run, picky_langfuse: list[bytes]) -> None:
+    def make_call(output: str) -> dict[str, Any]:
+        return {"model": "m", "input": [], "output": output, "seconds": 1}
+
+    with transaction() as session:
+        session.add(Trace(id="large", batch="refused", call=make_call("too large")))
+        session.add(Trace(id="small", call=make_call("small")))
+
+    with pytest.raises(PermanentError, match="1 traces shipped, 1 batches refused: refused: Langfuse: HTTP 413"):
+        run("langfuse.ship")
+
+    assert len(picky_langfuse) == 1
+    with transaction() as session:
+        assert session.scalars(select(Trace.id).where(Trace.shipped_at.is_(None))).all() == ["large"]
+
+
+@pytest.mark.parametrize("parts", [FILES], indirect=True)
+def test_a_store_that_is_away_is_worth_another_try(
+    parts: Parts, monkeypatch: pytest.MonkeyPatch, free_port: int
+) -> None:
+    monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{free_port}")
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(name, "x")
+
+    store = ObjectStore(fsspec.filesystem("s3", skip_instance_cache=True), "bucket/store")
+
+    with pytest.raises(TransientError, match="files: "):
+        store.put(b"x")
 
 
 def test_the_leaderboard_finds_who_is_stronger_and_keeps_its_history(run: Run) -> None:

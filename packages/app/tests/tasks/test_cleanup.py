@@ -48,6 +48,18 @@ def staged(store: ObjectStore) -> set[str]:
     return {upload.name for upload in store.uploads()}
 
 
+def test_what_a_dead_worker_was_writing_is_removed(expire: Expire, store: ObjectStore, tmp_path: Path) -> None:
+    store.stage(b"upload")
+    folder = tmp_path / "objects" / "incoming"
+    for name, hours in (("left", 25), ("under way", 0.5)):
+        (folder / name).write_bytes(b"half of")
+        os.utime(folder / name, (time.time() - hours * HOUR_SECONDS,) * 2)
+
+    expire({"older_than_seconds": 0})
+
+    assert [path.name for path in folder.iterdir()] == ["under way"]
+
+
 def test_uploads_older_than_a_day_are_removed(
     expire: Expire, store: ObjectStore, stage_aged: Callable[[int], str]
 ) -> None:

@@ -51,8 +51,13 @@ def worker_command(fleet: Fleet, tier: Tier, *, log_level: str, node: str) -> Co
     )
 
 
-def dev_worker_command(fleet: Fleet, *, concurrency: int, log_level: str, node: str) -> Command:
-    """Return the command line of one worker for all queues, with the limits of the most patient tier."""
+def dev_worker_command(
+    fleet: Fleet, *, concurrency: int, log_level: str, node: str, max_tasks_per_child: int | None = None
+) -> Command:
+    """Return the command line of one worker for all queues, with the limits of the most patient tier.
+
+    `max_tasks_per_child`: None for that tier's.
+    """
     slowest = max(fleet, key=lambda tier: tier.time_limit_seconds)
     return _worker(
         fleet,
@@ -61,7 +66,7 @@ def dev_worker_command(fleet: Fleet, *, concurrency: int, log_level: str, node: 
         concurrency=concurrency,
         time_limit_seconds=slowest.time_limit_seconds,
         soft_time_limit_seconds=slowest.soft_time_limit_seconds,
-        max_tasks_per_child=slowest.max_tasks_per_child,
+        max_tasks_per_child=max_tasks_per_child or slowest.max_tasks_per_child,
         prefetch_multiplier=1,
         log_level=log_level,
     )

@@ -5,12 +5,13 @@ import sys
 
 from deploytools.commands import Command
 from deploytools.project import Project
-from deploytools.settings import environment_with
+from deploytools.settings import absolute_paths, environment_with
 
 
 def child_environment(command: Command, project: Project) -> dict[str, str]:
-    """Return the environment for a command: it finds the same fleet and the same state as we did."""
+    """Return the environment for a command: it finds the same fleet, state and files as we did."""
     return environment_with(
+        **absolute_paths(),
         DEPLOYTOOLS_FLEET=str(project.fleet_path),
         DEPLOYTOOLS_STATE=str(project.state),
         **command.environment,

@@ -62,6 +62,15 @@ class Settings:
         )
 
 
+FILE_VARIABLES = (
+    "CELERY_BROKER_PASSWORD_FILE",
+    "CELERY_SIGNING_KEY_FILE",
+    "CELERY_BEAT_SCHEDULE",
+    "FLOWER_BASIC_AUTH_FILE",
+    "DEPLOYTOOLS_LEDGER",
+)
+
+
 def read_settings(environ: Mapping[str, str]) -> Settings:
     """Turn environment variables into settings; raise SettingError for a value that cannot be used."""
     level = environ.get("CELERY_LOGLEVEL") or "info"
@@ -107,6 +116,11 @@ def current_project_if_any() -> Project | None:
     return find_project(os.environ, Path.cwd()) if has_fleet(os.environ, Path.cwd()) else None
 
 
+def absolute_paths() -> dict[str, str]:
+    """Return the variables of this process's environment that name files, as other folders see them."""
+    return {name: str(Path(os.environ[name]).absolute()) for name in FILE_VARIABLES if os.environ.get(name)}
+
+
 def environment_with(**extra: str) -> dict[str, str]:
     """Return this process's environment with some variables set, for a process to be started."""
     return {**os.environ, **extra}
@@ -114,7 +128,7 @@ def environment_with(**extra: str) -> dict[str, str]:
 
 def _path(environ: Mapping[str, str], name: str) -> Path | None:
     text = environ.get(name)
-    return Path(text) if text else None
+    return Path(text).absolute() if text else None  # what we start works in another folder
 
 
 def _positive(environ: Mapping[str, str], name: str) -> int | None:

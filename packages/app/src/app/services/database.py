@@ -11,11 +11,11 @@ from typing import Any
 
 from sqlalchemy import Engine, create_engine, event
 from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.exc import InterfaceError, OperationalError
+from sqlalchemy.exc import InterfaceError, OperationalError, SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from app.migrations import NEWEST
-from app.services.errors import TransientError
+from app.services.errors import PermanentError, TransientError
 from app.services.tables import Table
 from app.settings import settings
 
@@ -49,6 +49,16 @@ def engine() -> Engine:
         event.listen(made, "connect", _prepare_sqlite)
         _migrate_locked(Path(str(made.url.database)), url)
     return made
+
+
+def upgrade() -> None:
+    """Migrate the database that APP_DATABASE_URL names; raise PermanentError where that cannot be done."""
+    url = settings().database_url.get_secret_value()
+    try:
+        migrate(url)
+    except SQLAlchemyError as error:
+        why = " ".join(str(getattr(error, "orig", None) or error).split())
+        raise PermanentError(f"APP_DATABASE_URL: {why}") from error
 
 
 def migrate(url: str) -> None:

@@ -18,6 +18,7 @@ from uuid import uuid4
 import fsspec
 
 from app.services.errors import PermanentError
+from app.services.files import reached
 from app.settings import settings
 
 if TYPE_CHECKING:
@@ -33,6 +34,7 @@ class Exports:
     files: Any
     root: str
 
+    @reached()
     def write(self, day: date, tables: dict[str, "pa.Table"]) -> dict[str, Any]:
         """Write a day's tables and their manifest, in place of what was there; return the manifest.
 
@@ -51,6 +53,7 @@ class Exports:
                 self.files.rm_file(posixpath.join(folder, file))
         return manifest
 
+    @reached()
     def read(self, day: date) -> dict[str, "pa.Table"]:
         """Return a day's tables, checked against the manifest; raise PermanentError."""
         import pyarrow as pa
@@ -68,6 +71,7 @@ class Exports:
         """Return where a day's file is."""
         return posixpath.join(self._folder(day), file)
 
+    @reached()
     def days(self) -> list[date]:
         """Return the days that were exported, or begun."""
         if not self.files.exists(self.root):
@@ -75,6 +79,7 @@ class Exports:
         names = [posixpath.basename(path) for path in self.files.ls(self.root, detail=False, refresh=True)]
         return sorted(date.fromisoformat(name.removeprefix("day=")) for name in names if name.startswith("day="))
 
+    @reached()
     def delete(self, day: date) -> None:
         """Remove a day; one that is gone already is no error."""
         try:

@@ -8,22 +8,17 @@ import binascii
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from email.utils import parsedate_to_datetime
 from functools import cache
 from json import JSONDecodeError
 from typing import TYPE_CHECKING, Any
 
-from app.services.errors import PermanentError, TransientError
+from app.services.errors import TransientError, http_error
 from app.services.limits import limited
 from app.services.stand_in import start_stand_in
-from app.services.tables import now
 from app.settings import settings
 
 if TYPE_CHECKING:
     from openai import OpenAI
-
-# Worth another try although they are the caller's errors by number: too early, conflict, timeout, too many.
-RETRIED = frozenset({408, 409, 425, 429})
 
 
 def stream_answer(turns: list[dict[str, str]]) -> Iterator[str]:
@@ -82,9 +77,7 @@ def _calling(what: str) -> Iterator["OpenAI"]:
             raise TransientError(f"{api}: silent for {chosen.model_timeout_seconds:g} s") from None
         except openai.APIStatusError as error:
             message = f"{api}: HTTP {error.status_code}: {str(error.message)[:500]}"
-            if error.status_code < 500 and error.status_code not in RETRIED:
-                raise PermanentError(message) from None
-            raise TransientError(message, _retry_after_seconds(error.response.headers.get("retry-after"))) from None
+            raise http_error(message, error.status_code, error.response.headers.get("retry-after")) from None
         except (openai.APIError, JSONDecodeError, AttributeError, TypeError) as error:
             # The last three are what the SDK lets through when an answer is not what the API promises.
             raise TransientError(f"{api}: {type(error).__name__}: {error}") from error
@@ -102,19 +95,6 @@ def client() -> "OpenAI":
         timeout=chosen.model_timeout_seconds,
         max_retries=0,
     )
-
-
-def _retry_after_seconds(header: str | None) -> float | None:
-    if not header:
-        return None
-    try:
-        return float(header)
-    except ValueError:
-        pass
-    try:
-        return max(0.0, (parsedate_to_datetime(header) - now()).total_seconds())
-    except (ValueError, TypeError):
-        return None
 
 
 os.register_at_fork(after_in_child=client.cache_clear)

@@ -4,7 +4,7 @@ import os
 import random
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import cache
 from typing import Any
 
@@ -42,7 +42,8 @@ def limited(api: str, *, rate: str, failures: str) -> Iterator[None]:
     try:
         yield
     except TransientError:
-        limiter.hit(tolerated, api, "failures")
+        with suppress(RedisError):  # the failure itself is what has to be known
+            limiter.hit(tolerated, api, "failures")
         raise
 
 

@@ -16,6 +16,7 @@ from uuid import uuid4
 
 import fsspec
 
+from app.services.files import reached
 from app.settings import settings
 
 
@@ -42,6 +43,7 @@ class ObjectStore:
     files: Any
     root: str
 
+    @reached()
     def put(self, data: bytes) -> str:
         """Store bytes; return their name. Storing the same bytes again changes nothing."""
         name = content_name(data)
@@ -49,6 +51,7 @@ class ObjectStore:
             self._write(data, self.path(name))
         return name
 
+    @reached()
     def get(self, name: str) -> bytes:
         """Return an object's bytes, checked against its name; raise ObjectMissingError or ObjectDamagedError."""
         data = self._read(self.path(name), name)
@@ -56,39 +59,48 @@ class ObjectStore:
             raise ObjectDamagedError(f"object {name}: its bytes do not match its name: restore it from a backup")
         return data
 
+    @reached()
     def delete(self, name: str) -> None:
         """Remove an object; one that is gone already is no error."""
         self._remove(self.path(name))
 
+    @reached()
     def stage(self, data: bytes) -> str:
         """Keep an upload until a task stores it; return its name."""
         name = uuid4().hex
         self._write(data, self._staged(name))
         return name
 
+    @reached()
     def staged(self, name: str) -> bytes:
         """Return an upload's bytes; raise ObjectMissingError."""
         return self._read(self._staged(name), name)
 
+    @reached()
     def unstage(self, name: str) -> None:
         """Remove an upload; one that is gone already is no error."""
         self._remove(self._staged(name))
 
     def uploads(self) -> Iterator[Upload]:
         """Yield what is staged."""
-        folder = posixpath.join(self.root, "staged")
-        if not self.files.exists(folder):
-            return
-        for entry in self.files.ls(folder, detail=True, refresh=True):
-            modified = entry.get("mtime", entry.get("LastModified", time.time()))
-            yield Upload(
-                name=posixpath.basename(entry["name"]),
-                modified_at=modified if isinstance(modified, float) else modified.timestamp(),
-            )
+        for entry in self._entries("staged"):
+            yield Upload(name=posixpath.basename(entry["name"]), modified_at=_modified_at(entry))
+
+    @reached()
+    def sweep(self, *, before: float) -> None:
+        """Remove what was being written before a time (seconds since the epoch), by somebody who died meanwhile."""
+        for entry in self._entries("incoming"):
+            if _modified_at(entry) < before:
+                self._remove(entry["name"])
 
     def path(self, name: str) -> str:
         """Return where an object is, if it is."""
         return posixpath.join(self.root, "objects", name[:2], name)
+
+    @reached()
+    def _entries(self, name: str) -> list[dict[str, Any]]:
+        folder = posixpath.join(self.root, name)
+        return list(self.files.ls(folder, detail=True, refresh=True)) if self.files.exists(folder) else []
 
     def _staged(self, name: str) -> str:
         return posixpath.join(self.root, "staged", name)
@@ -111,6 +123,11 @@ class ObjectStore:
             self.files.rm_file(path)
         except FileNotFoundError:
             return
+
+
+def _modified_at(entry: dict[str, Any]) -> float:
+    modified = entry.get("mtime", entry.get("LastModified", time.time()))
+    return modified if isinstance(modified, float) else float(modified.timestamp())
 
 
 def content_name(data: bytes) -> str:

@@ -7,7 +7,7 @@ from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from app.services.database import transaction
-from app.services.errors import PermanentError, TransientError
+from app.services.errors import TransientError, http_error
 from app.services.stand_in import words
 from app.settings import settings
 
@@ -44,10 +44,9 @@ def _ask_searxng(url: str, query: str, count: int) -> list[dict[str, str]]:
         return [{"title": each["title"], "url": each["url"], "text": each.get("content") or ""} for each in results]
     except httpx.HTTPStatusError as error:
         status = error.response.status_code
-        if status < 500 and status != httpx.codes.TOO_MANY_REQUESTS:
-            hint = ": allow the json format in its settings.yml" if status == httpx.codes.FORBIDDEN else ""
-            raise PermanentError(f"SearXNG: HTTP {status}{hint}") from None
-        raise TransientError(f"SearXNG: HTTP {status}") from None
+        hint = ": allow the json format in its settings.yml" if status == httpx.codes.FORBIDDEN else ""
+        retry_after = error.response.headers.get("retry-after")
+        raise http_error(f"SearXNG: HTTP {status}{hint}", status, retry_after) from None
     except httpx.HTTPError as error:
         raise TransientError(f"SearXNG: {type(error).__name__}: {error}") from None
     except (JSONDecodeError, KeyError, TypeError) as error:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import SplitResult, unquote, urlsplit
 from uuid import uuid4
 
-from app.services.errors import PermanentError, TransientError
+from app.services.errors import TransientError, http_error
 from app.settings import settings
 
 if TYPE_CHECKING:
@@ -68,9 +68,10 @@ def _send(calls: Sequence[Call], url: SplitResult) -> None:
             request_options={"max_retries": 0},
         )
     except ApiError as error:
-        status = error.status_code or 0
-        kind = PermanentError if 400 <= status < 500 and status != httpx.codes.TOO_MANY_REQUESTS else TransientError
-        raise kind(f"Langfuse: HTTP {status}: {error.body}") from None
+        message = f"Langfuse: HTTP {error.status_code}: {error.body}"
+        if error.status_code is None:
+            raise TransientError(message) from None
+        raise http_error(message, error.status_code, (error.headers or {}).get("retry-after")) from None
     except httpx.HTTPError as error:
         raise TransientError(f"Langfuse: {type(error).__name__}: {error}") from None
 

@@ -14,6 +14,9 @@ from app.services.objects import objects
 from app.services.tables import Document, Embedding, Staged, now
 from app.settings import settings
 
+# Whoever still writes a file after so long is dead.
+LONGEST_WRITE_SECONDS = 3600
+
 
 class ExpireRequest(BaseModel):
     """How old an upload may get, in seconds (None: as configured); `dry_run` only reports."""
@@ -40,13 +43,18 @@ def expire(request: ExpireRequest | None = None) -> Expired:
     found = Expired(uploads=_old_uploads(request), exports=_old_exports(), orphans=_orphans())
     if not request.dry_run:
         _remove(found)
+        objects().sweep(before=min(_limit(request), time.time() - LONGEST_WRITE_SECONDS))
     return found
 
 
 def _old_uploads(request: ExpireRequest) -> list[str]:
-    age_seconds = settings().staged_seconds if request.older_than_seconds is None else request.older_than_seconds
-    limit = time.time() - age_seconds
+    limit = _limit(request)
     return [upload.name for upload in objects().uploads() if upload.modified_at < limit]
+
+
+def _limit(request: ExpireRequest) -> float:
+    age_seconds = settings().staged_seconds if request.older_than_seconds is None else request.older_than_seconds
+    return time.time() - age_seconds
 
 
 def _old_exports() -> list[str]:

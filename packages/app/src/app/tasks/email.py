@@ -20,7 +20,7 @@ templates = Environment(
 
 
 class Template(StrEnum):
-    """What mails there are: a text and an HTML part each, in `app/templates`."""
+    """What mails there are: a text each, and an HTML part or none, in `app/templates`."""
 
     WELCOME = "welcome"
     RANKING = "ranking"

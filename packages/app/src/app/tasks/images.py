@@ -26,7 +26,7 @@ class Variants(BaseModel):
     objects: dict[int, str]
 
 
-@shared_task(name="app.tasks.images.make_variants", pydantic=True)
+@shared_task(name="app.tasks.images.make_variants", base=ServiceTask, pydantic=True)
 def make_variants(request: VariantsRequest) -> Variants:
     """Store a picture in other sizes. Running it twice stores the same objects."""
     store = objects()

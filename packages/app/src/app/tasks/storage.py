@@ -3,6 +3,7 @@
 from celery import shared_task
 from pydantic import BaseModel
 
+from app.core.task import ServiceTask
 from app.services.objects import content_name, objects
 from app.tasks.names import ObjectName, UploadName
 
@@ -31,7 +32,7 @@ class UploadDamagedError(ValueError):
     """The upload's bytes are not the ones its sender announced."""
 
 
-@shared_task(name="app.tasks.storage.put", pydantic=True)
+@shared_task(name="app.tasks.storage.put", base=ServiceTask, pydantic=True)
 def put(request: PutRequest) -> Stored:
     """Turn an upload into an object.
 
@@ -47,13 +48,13 @@ def put(request: PutRequest) -> Stored:
     return Stored(name=store.put(data), size_bytes=len(data))
 
 
-@shared_task(name="app.tasks.storage.get", pydantic=True)
+@shared_task(name="app.tasks.storage.get", base=ServiceTask, pydantic=True)
 def get(request: ObjectRequest) -> Stored:
     """Read an object and check its bytes against its name; one that is missing or damaged is an error."""
     return Stored(name=request.name, size_bytes=len(objects().get(request.name)))
 
 
-@shared_task(name="app.tasks.storage.delete", pydantic=True)
+@shared_task(name="app.tasks.storage.delete", base=ServiceTask, pydantic=True)
 def delete(request: ObjectRequest) -> None:
     """Remove an object; one that is gone already is no error."""
     objects().delete(request.name)

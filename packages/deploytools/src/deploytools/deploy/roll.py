@@ -19,7 +19,11 @@ def roll(engine: Engine, service: str, *, count: int, grace_seconds: float, read
     """
     old = engine.containers(service)
     scale = f"{service}={len(old) + count}"
-    engine.compose("up", "--detach", "--no-build", "--no-deps", "--no-recreate", "--scale", scale, service)
+    try:
+        engine.compose("up", "--detach", "--no-build", "--no-deps", "--no-recreate", "--scale", scale, service)
+    except VerdictError:
+        _remove(engine, [each for each in engine.containers(service) if each not in old])
+        raise
     new = [each for each in engine.containers(service) if each not in old]
     if not _wait(lambda: _are_ready(engine, new), ready_seconds):
         said = engine.last_word(new[0]) if new else "compose started none"

@@ -4,6 +4,7 @@ from typing import Any
 
 from invoke.collection import Collection
 
+from deploytools.errors import SettingError
 from deploytools.invoke.command import command
 from deploytools.invoke.secrets import write_secrets
 from deploytools.settings import current_project
@@ -12,23 +13,26 @@ from deploytools.settings import current_project
 @command(
     help={
         "tier": "this tier only; all, and beat, otherwise",
-        "grace": "seconds a stopping worker has for the tasks it runs; the tier's own otherwise",
+        "grace": "seconds a stopping worker has for the tasks it runs, 0 for none; the tier's own otherwise",
         "build": "build the image first",
     }
 )
-def roll(_: Any, tier: str = "", grace: float = 0.0, build: bool = True) -> None:
+def roll(_: Any, tier: str = "", grace: float = -1.0, build: bool = True) -> None:
     """Replace what runs in compose, a tier at a time: new workers take tasks before old ones stop."""
     from deploytools.deploy.engine import Engine
     from deploytools.deploy.fleet import roll_fleet
     from deploytools.render.compose import FILE
 
     project = current_project()
+    fleet = project.fleet()
+    if tier and tier not in {one.name for one in fleet}:
+        raise SettingError(f"--tier {tier}: no such tier: use one of {', '.join(one.name for one in fleet)}")
     engine = Engine(project=("--file", str(project.root / FILE)))
     if build:
         engine.compose("build", "--quiet")
     if any(path.name == "broker_acl" for path in write_secrets()):
         engine.compose("restart", "broker")  # new queues, new rights; workers connect again by themselves
-    roll_fleet(engine, project.fleet(), tier=tier, grace_seconds=grace or None, say=print)
+    roll_fleet(engine, fleet, tier=tier, grace_seconds=None if grace < 0 else grace, say=print)
 
 
 ns = Collection("deploy", roll)

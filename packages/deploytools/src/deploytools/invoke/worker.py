@@ -52,6 +52,7 @@ def dev(_: Any, dry: bool = False, concurrency: int = 2, reload: bool = True) ->
     line = dev_worker_command(
         fleet,
         concurrency=settings.concurrency or concurrency,
+        max_tasks_per_child=settings.max_tasks_per_child,
         log_level=settings.log_level,
         node=str(os.getpid()),
     )

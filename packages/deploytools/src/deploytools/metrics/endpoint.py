@@ -6,6 +6,7 @@ On loopback and a free port unless told otherwise; then a file below the project
 
 import json
 import os
+import socket
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -47,6 +48,12 @@ class Endpoint:
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
 
+class Server6(ThreadingHTTPServer):
+    """Listens on an address of IPv6."""
+
+    address_family = socket.AF_INET6
+
+
 def serve(
     collectors: list[Collector],
     health: Health,
@@ -65,7 +72,7 @@ def serve(
         registry.register(collector)
     GCCollector(registry)
     try:
-        server = ThreadingHTTPServer((host, port), _handler(registry, health))
+        server = (Server6 if ":" in host else ThreadingHTTPServer)((host, port), _handler(registry, health))
     except OSError as error:
         raise SettingError(
             f"CELERY_METRICS_HOST={host}, CELERY_METRICS_PORT={port}: {error.strerror}: choose another, or unset it"

@@ -10,6 +10,7 @@ import json
 import os
 import warnings
 from dataclasses import asdict, dataclass
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -65,6 +66,7 @@ class SharedContainer:
         return text
 
 
+@cache
 def engine_is_there() -> bool:
     """Say whether a container engine answers."""
     with warnings.catch_warnings():
@@ -87,7 +89,7 @@ def remove_containers(session: str) -> None:
     """Remove the containers of a session, and those of sessions whose process is gone."""
     for container in _engine().containers.list(all=True, filters={"label": SESSION_LABEL}):
         owner = container.labels[SESSION_LABEL]
-        if owner == session or not _is_alive(owner):
+        if owner == session or not is_alive(owner):
             container.remove(force=True, v=True)
 
 
@@ -117,9 +119,10 @@ def _engine() -> Any:
     return docker.from_env()
 
 
-def _is_alive(session: str) -> bool:
+def is_alive(session: str) -> bool:
+    """Say whether the process that began a run still lives."""
     pid, _, started = session.partition("-")
     try:
         return f"{psutil.Process(int(pid)).create_time():.2f}" == started
-    except psutil.NoSuchProcess:
+    except (psutil.NoSuchProcess, ValueError):
         return False

@@ -20,14 +20,16 @@ from typing import Any
 
 import pytest
 
+from deploytools.broker.embedded import EmbeddedBroker
 from deploytools.testing.brokers import EMBEDDED, IMAGES, MOST_TEST_PROCESSES, Broker, provide_broker
-from deploytools.testing.containers import engine_is_there, new_session, remove_containers
+from deploytools.testing.containers import engine_is_there, is_alive, new_session, remove_containers
 from deploytools.testing.fleet import FleetUnderTest
 from deploytools.testing.project import ProjectUnderTest
 
 SESSION = pytest.StashKey[str]()
 FOLDER = pytest.StashKey[Path]()  # what the processes of a session share
 KINDS = pytest.StashKey[list[str]]()
+FOLDER_PREFIX = "deploytools-test-"
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -46,9 +48,11 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "only_on(family): run on brokers of this family, `redis` or `rabbitmq`")
     told = getattr(config, "workerinput", {})
     config.stash[SESSION] = told.get("deploytools_session") or new_session()
-    config.stash[FOLDER] = Path(told.get("deploytools_folder") or tempfile.mkdtemp(prefix="deploytools-test-"))
-    kinds: list[str] = told.get("deploytools_brokers") or _choose_brokers(config)
-    config.stash[KINDS] = kinds
+    if "deploytools_folder" not in told:
+        _remove_left_folders()
+        told = {"deploytools_folder": tempfile.mkdtemp(prefix=f"{FOLDER_PREFIX}{config.stash[SESSION]}-")}
+    config.stash[FOLDER] = Path(told["deploytools_folder"])
+    config.stash[KINDS] = told.get("deploytools_brokers") or _choose_brokers(config)
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -78,6 +82,8 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Run what takes a broker once on each."""
     if "broker" not in metafunc.fixturenames:
         return
+    if metafunc.config.stash[KINDS] != [EMBEDDED] and not engine_is_there():
+        raise pytest.UsageError("no container engine answers: start Docker, or run on `--broker embedded` alone")
     mark = metafunc.definition.get_closest_marker("only_on")
     kinds = [kind for kind in metafunc.config.stash[KINDS] if mark is None or mark.args[0] in {kind, _family(kind)}]
     metafunc.parametrize("broker", kinds, indirect=True, scope="session")
@@ -134,14 +140,18 @@ def project_in(root: Path, folder: Path) -> ProjectUnderTest:
     )
 
 
+def _remove_left_folders() -> None:
+    """Remove the folders of sessions that were killed, and stop their embedded brokers."""
+    for folder in Path(tempfile.gettempdir()).glob(f"{FOLDER_PREFIX}*-*-*"):
+        if not is_alive(folder.name.removeprefix(FOLDER_PREFIX).rpartition("-")[0]):
+            for state in folder.glob("broker-*"):
+                EmbeddedBroker(state=state).stop()
+            shutil.rmtree(folder, ignore_errors=True)
+
+
 def _choose_brokers(config: pytest.Config) -> list[str]:
     asked: list[str] | None = config.getoption("--broker")
-    if asked and asked == [EMBEDDED]:
-        return asked
-    there = engine_is_there()
-    if not there and (asked or os.environ.get("CI")):
-        raise pytest.UsageError("no container engine answers: start Docker, or run on `--broker embedded` alone")
-    return asked or [EMBEDDED, *(IMAGES if there else ())]
+    return asked or [EMBEDDED, *(IMAGES if os.environ.get("CI") or engine_is_there() else ())]
 
 
 def _family(kind: str) -> str:

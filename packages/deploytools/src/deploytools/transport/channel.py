@@ -306,7 +306,7 @@ class Channel(redis.Channel):
         return self._asked[0], self._asked[int(number)], raw
 
     def _deliver_taken(self, tag: str, queue: str, raw: bytes) -> bool:
-        # Cancelled while the take was out, or nothing will be started any more: nobody's failure. Else the first message
+        # Cancelled while the take was out, or nothing will be started any more: nobody's failure. Else the first one
         # after a SIGTERM would be held until this worker's last task has ended.
         if queue not in self._active_queues or is_stopping():
             self.qos.give_back(tag, counted=False, front=True)
