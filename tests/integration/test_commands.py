@@ -6,7 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from deploytools.commands import worker_task
 from deploytools.errors import FleetFileError, SettingError
+from deploytools.fleet import load_fleet
 from deploytools.testing.project import ProjectUnderTest
 
 HEAD = """
@@ -135,6 +137,13 @@ def test_a_broker_that_is_not_there_is_one_line_and_an_exit_code(
 
     assert_one_line_error(done.stderr, [f"redis://:********@127.0.0.1:{free_port}/0", "refused", "start it"])
     assert done.returncode == 6
+
+
+def test_rendered_files_name_commands_that_there_are(shop: ProjectUnderTest) -> None:
+    names = [worker_task(tier) for tier in load_fleet(shop.root / "fleet.toml")]
+
+    assert names == ["worker.counter", "worker.store-room"]
+    assert {shop.command(name, "--dry").returncode for name in names} == {0}
 
 
 def test_a_file_named_from_another_folder_is_found_by_what_is_started(project: ProjectUnderTest) -> None:

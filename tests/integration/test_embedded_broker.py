@@ -3,6 +3,7 @@
 import os
 import signal
 import sys
+from threading import Timer
 
 from deploytools.testing.project import ProjectUnderTest
 from deploytools.testing.waiting import wait_until
@@ -16,6 +17,20 @@ def test_commands_started_at_once_start_one_server(project: ProjectUnderTest) ->
     assert codes == [0, 0, 0, 0]
     assert sum(up.log().startswith("started") for up in ups) == 1
     assert sum(up.log().startswith("runs already") for up in ups) == 3
+
+
+def test_a_server_that_hangs_gets_no_second_one_beside_it(project: ProjectUnderTest) -> None:
+    project.broker.start()
+    pid = project.broker.pid()
+    os.kill(pid, signal.SIGSTOP)
+    wakes = Timer(3, os.kill, (pid, signal.SIGCONT))  # longer than a knock waits for its answer
+    wakes.start()
+
+    started = project.broker.start()
+
+    wakes.join()
+    assert not started
+    assert project.broker.pid() == pid
 
 
 def test_only_its_owner_can_open_its_socket(project: ProjectUnderTest) -> None:

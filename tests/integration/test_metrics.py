@@ -188,3 +188,19 @@ def test_queues_are_told_by_the_leading_beat_alone(shop_fleet: FleetUnderTest) -
     assert (leader["celery_queue_depth"], leader["celery_dead_letters"], leader["celery_broker_up"]) == (3, 0, 1)
     assert 0 < leader["celery_queue_oldest_seconds"] < 60
     assert leader["celery_broker_memory_bytes"] > 0 or shop_fleet.broker.kind.endswith("+tls")
+
+
+def test_what_ends_while_a_worker_stops_is_still_told(shop_fleet: FleetUnderTest) -> None:
+    worker = shop_fleet.start("counter")
+    shop_fleet.occupy("counter", 1, seconds=4)
+    shop_fleet.occupy("counter", 1, seconds=30)
+    shop_fleet.expect_busy(worker, 2)
+    address = address_of(shop_fleet, worker.name)
+
+    worker.program.signal(signal.SIGTERM)
+
+    wait_until(lambda: has_done(address, 1), "the end of the first to be told")
+    assert worker.program.process.poll() is None
+    worker.program.signal(signal.SIGQUIT)
+    worker.program.wait()
+    wait_until(lambda: worker.name not in targets(shop_fleet), "its target to be gone")

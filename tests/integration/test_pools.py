@@ -28,6 +28,17 @@ def test_a_pool_without_processes_runs_a_sustained_load_to_its_end(shop_fleet: F
 
 
 @pytest.mark.only_on("redis")
+@pytest.mark.parametrize("pool", ["threads", "solo"])
+def test_a_second_retry_without_processes_is_a_retry(shop_fleet: FleetUnderTest, pool: str) -> None:
+    shop_fleet.start_by_hand("counter", f"--pool={pool}")
+
+    task_id = shop_fleet.send("shop.flaky", 2)
+
+    assert shop_fleet.wait_until_over([task_id]) == {task_id: "SUCCESS"}
+    assert shop_fleet.depth_of("counter.dead") == 0
+
+
+@pytest.mark.only_on("redis")
 def test_what_threads_held_when_they_were_killed_comes_back(shop_fleet: FleetUnderTest) -> None:
     worker = shop_fleet.start_by_hand("counter", "--pool=threads", "--concurrency=4")
     shop_fleet.occupy("counter", 4, 4.0)

@@ -1,13 +1,19 @@
 """The whole fleet in one terminal: everything is there, comes back when killed, and ends as asked."""
 
+import asyncio
 import os
 import signal
 import sys
 from functools import partial
+from io import StringIO
 from typing import Any
 
 import psutil
 
+from deploytools.commands import Command
+from deploytools.project import Project
+from deploytools.services import Service
+from deploytools.supervisor import Supervisor
 from deploytools.testing.processes import Running
 from deploytools.testing.project import ProjectUnderTest
 from deploytools.testing.waiting import wait_until
@@ -111,3 +117,26 @@ def test_workers_end_when_their_supervisor_is_killed(shop: ProjectUnderTest) -> 
 
     _, alive = psutil.wait_procs(children, timeout=30)
     assert alive == []
+
+
+def test_a_program_whose_child_keeps_its_output_open_is_started_again_and_stopped(shop: ProjectUnderTest) -> None:
+    leaves_a_child = Command(argv=("/bin/sh", "-c", "sleep 5 & echo ends; exit 1"))
+    service = Service(name="leaky", command=leaves_a_child, grace_seconds=1, hurry_signal=signal.SIGTERM)
+    output = StringIO()
+
+    async def run() -> None:
+        supervisor = Supervisor(
+            services=[service],
+            project=Project(root=shop.root, fleet_path=shop.root / "fleet.toml", state=shop.state),
+            output=output,
+        )
+        running = asyncio.create_task(supervisor.run())
+        async with asyncio.timeout(30):
+            while output.getvalue().count("leaky ended with 1") < 2:
+                await asyncio.sleep(0.05)
+            supervisor.stop()
+            await running
+
+    asyncio.run(run())
+
+    assert "ends" in output.getvalue()

@@ -21,8 +21,8 @@ def quick() -> None:
 
 
 @app.task(bind=True)
-def flaky(self: Task[..., None]) -> None:
-    if self.request.retries == 0:
+def flaky(self: Task[..., None], times: int = 1) -> None:
+    if self.request.retries < times:
         raise self.retry(countdown=0.1)
 
 

@@ -31,6 +31,11 @@ class Command:
         return shlex.join(self.argv)
 
 
+def worker_task(tier: Tier) -> str:
+    """Return the name of the command that starts a tier's worker: Invoke writes a dash for an underscore inside."""
+    return f"worker.{tier.name[:-1].replace('_', '-')}{tier.name[-1]}"
+
+
 def worker_command(fleet: Fleet, tier: Tier, *, log_level: str, node: str) -> Command:
     """Return the command line of one worker of a tier; `node` tells it from others on the same host.
 

@@ -30,11 +30,13 @@ LONGEST_RESTART_SECONDS = 30.0
 STEADY_SECONDS = 10.0
 LONGEST_LINE_BYTES = 1024 * 1024
 CHECK_SECONDS = 0.5
+LAST_LINES_SECONDS = 1.0
+LOOK_SECONDS = 0.05
 
 
 def restart_delay_seconds(quick_ends: int) -> float:
     """Return how long to wait before a restart, after so many runs in a row that ended soon after their start."""
-    return min(FIRST_RESTART_SECONDS * 2.0**quick_ends, LONGEST_RESTART_SECONDS)
+    return min(FIRST_RESTART_SECONDS * 2.0 ** min(quick_ends, 32), LONGEST_RESTART_SECONDS)  # no float is 2**1024
 
 
 @dataclass(kw_only=True)
@@ -87,7 +89,10 @@ class Supervisor:
         clock = asyncio.get_running_loop().time
         while not self._stopping.is_set():
             started_at = clock()
-            code = await self._run_once(service, colour)
+            try:
+                code: object = await self._run_once(service, colour)
+            except OSError as error:  # no memory, no process free: there may be later
+                code = error
             if self._stopping.is_set():
                 return
             quick_ends = 0 if clock() - started_at > STEADY_SECONDS else quick_ends + 1
@@ -113,13 +118,18 @@ class Supervisor:
         printing = asyncio.create_task(self._print_lines(service.name, colour, process))
         try:
             return await self._end_of(service, process)
+        except BaseException:
+            process.terminate()  # nobody will look after it any more
+            raise
         finally:
             del self._running[service.name]
-            await printing
+            # What it started may hold its output open: that is not waited for.
+            await asyncio.wait({printing}, timeout=LAST_LINES_SECONDS)
+            printing.cancel()
 
     async def _end_of(self, service: Service, process: Process) -> int:
         """Wait for the end of a process; once we are stopping, for its grace period at most."""
-        ended = asyncio.create_task(process.wait())
+        ended = asyncio.create_task(_exit_code(process))
         stopping = asyncio.create_task(self._stopping.wait())
         await asyncio.wait({ended, stopping}, return_when=asyncio.FIRST_COMPLETED)
         stopping.cancel()
@@ -169,3 +179,10 @@ class Supervisor:
     def _print(self, name: str, colour: str | None, text: str) -> None:
         now = datetime.now().astimezone()
         self._printer.write(Message(type="line", data=text or " ", time=now, name=name, colour=colour))
+
+
+async def _exit_code(process: Process) -> int:
+    # Not `process.wait()`: that returns only when everybody who has its output open has ended, too.
+    while process.returncode is None:
+        await asyncio.sleep(LOOK_SECONDS)
+    return process.returncode

@@ -101,6 +101,15 @@ def test_what_the_broker_refused_fails_a_run_unless_its_profile_expects_that(
     assert problems == ([] if passes else ["the broker refused 7 tasks: is it up, and has it memory left?"])
 
 
+@pytest.mark.parametrize(("offset", "passes"), [(0.04, True), (-0.6, False)])
+def test_waits_told_by_a_wrong_clock_fail_the_run(fleet: Fleet, offset: float, passes: bool) -> None:
+    run = run_of(fleet, samples("high", wait_seconds=0.01))
+
+    problems = replace(run, context={"clock_offsets": {"high-1@far": (offset, 0.002)}}).problems()
+
+    assert problems == [] if passes else "the clock of high-1@far differs by -0.600 s" in problems[0]
+
+
 def test_a_generator_that_died_fails_the_run(fleet: Fleet) -> None:
     [problem] = run_of(fleet, samples("high", wait_seconds=0.01), missing_generators=1).problems()
 

@@ -35,6 +35,16 @@ def test_what_the_broker_refused_is_not_part_of_the_account() -> None:
     assert (account.samples, account.refused, account.outstanding()) == ({}, 1, 0)
 
 
+def test_what_ran_although_the_broker_seemed_to_refuse_it_hides_no_loss() -> None:
+    account = Account()
+    for name in ("ran", "lost"):
+        account.intend(name, "high", 10.0)
+    account.hear(report("ran"))
+    account.refuse("ran")
+
+    assert (account.outstanding(), account.unheard()) == (1, ["lost"])
+
+
 def test_a_report_of_somebody_elses_task_is_none_of_ours() -> None:
     account = Account()
 

@@ -15,6 +15,8 @@ from app.services.tracing import ship as hand_over
 
 # So many in one request: some hundred kilobytes.
 MOST_IN_BATCH = 200
+# Where that many are refused, it is not about one batch: the key, perhaps.
+MOST_REFUSED = 3
 
 
 class Shipped(BaseModel):
@@ -30,7 +32,7 @@ def ship() -> Shipped:
     One that is refused for good holds up no other; it stays, and the task fails in the end.
     """
     count, refused = 0, dict[str, PermanentError]()
-    while True:
+    while len(refused) < MOST_REFUSED:
         with transaction() as session:
             fixed = select(Trace.batch).where(Trace.batch.is_not(None), Trace.shipped_at.is_(None))
             batch = session.scalar(fixed.where(Trace.batch.not_in(refused)))

@@ -46,8 +46,8 @@ class BeatHealth:
     """Whether a beat looks at its schedule; a standby that does is as ready as the leader."""
 
     def is_live(self) -> bool:
-        """Say whether it hangs."""
-        return time.monotonic() - collector.looked_at < HUNG_AFTER_SECONDS
+        """Say whether it works at all. A broker that is away is no reason to start it anew."""
+        return time.monotonic() - collector.turned_at < HUNG_AFTER_SECONDS
 
     def is_ready(self) -> bool:
         """Say whether it looked lately, with the broker's help."""

@@ -82,6 +82,7 @@ class Scheduler(beat.Scheduler):
 
     def tick(self, *_: Any, **__: Any) -> float:
         """Send what is due if we lead; return seconds until the next look."""
+        metrics.collector.note_turn()
         try:
             leads = self._leads()
             metrics.collector.note_look(is_leader=leads)

@@ -3,9 +3,10 @@
 from deploytools.fleet import Fleet
 
 # What is sent, and by whom: kombu's channel and ours (a script is refused what its user may not call), the pidbox that
-# `inspect` and `control` speak through, beat, the readers of depth, age and dead letters, and the library `limits`.
+# `inspect` and `control` speak through, beat, the readers of depth, age and dead letters, `doctor`, which looks for
+# forgotten queues, and the library `limits`.
 COMMANDS = (
-    *("ping", "time", "select", "client|setinfo", "client|id", "info"),
+    *("ping", "time", "select", "client|setinfo", "client|id", "info", "scan"),
     *("multi", "exec", "discard", "watch", "unwatch", "eval", "evalsha", "script|load", "script|exists"),
     *(
         "get",

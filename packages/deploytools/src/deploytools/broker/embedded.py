@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from deploytools.broker.address import BrokerAddress, parse_address
-from deploytools.broker.reach import is_reachable
+from deploytools.broker.reach import is_reachable, knock
 from deploytools.errors import EmbeddedBrokerError
 
 if TYPE_CHECKING:
@@ -73,13 +73,34 @@ class EmbeddedBroker:
         return int(self.client().info("server")["process_id"])
 
     def start(self) -> bool:
-        """Start it unless it runs; return whether this call started it. Safe to call from many processes at once."""
-        self.folder.mkdir(parents=True, exist_ok=True)
+        """Start it unless it runs; return whether this call started it. Safe to call from many processes at once.
+
+        Only one that nobody listens for is started: a second server beside one that is slow, or still loading its data,
+        would write to the same file.
+        """
+        self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         with self._lock():
-            if self.is_running():
+            if self._answers():
                 return False
             self._launch(find_server())
         return True
+
+    def _answers(self) -> bool:
+        """Say whether it answers, in time; raise EmbeddedBrokerError if somebody listens and does not."""
+        give_up_at = time.monotonic() + START_DEADLINE_SECONDS
+        while True:
+            try:
+                knock(self.address)
+            except (FileNotFoundError, ConnectionRefusedError):
+                return False
+            except OSError as error:
+                if time.monotonic() > give_up_at:
+                    raise EmbeddedBrokerError(
+                        f"{self.socket_path}: the broker is there, but {error}: see {self.log_path}"
+                    ) from None
+                time.sleep(POLL_SECONDS)
+            else:
+                return True
 
     def stop(self) -> bool:
         """Stop it, data saved; return whether it was running."""

@@ -22,12 +22,12 @@ def roll(engine: Engine, service: str, *, count: int, grace_seconds: float, read
     try:
         engine.compose("up", "--detach", "--no-build", "--no-deps", "--no-recreate", "--scale", scale, service)
     except VerdictError:
-        _remove(engine, [each for each in engine.containers(service) if each not in old])
+        retire(engine, [each for each in engine.containers(service) if each not in old], grace_seconds=grace_seconds)
         raise
     new = [each for each in engine.containers(service) if each not in old]
     if not _wait(lambda: _are_ready(engine, new), ready_seconds):
         said = engine.last_word(new[0]) if new else "compose started none"
-        _remove(engine, new)
+        retire(engine, new, grace_seconds=grace_seconds)  # some may run tasks already
         raise VerdictError(f"{service}: not ready in {ready_seconds:g} s, the old ones go on: {said}")
     retire(engine, old, grace_seconds=grace_seconds)
 

@@ -78,12 +78,6 @@ def take_snapshot(app: Celery, fleet: Fleet) -> Snapshot:
     )
 
 
-def depths(app: Celery, fleet: Fleet) -> dict[str, int]:
-    """Return tier name → messages that wait, without asking any worker. Unacknowledged ones count as `unacked`."""
-    queues = read_queues(app, [tier.queue for tier in fleet])
-    return {tier.name: queues[tier.queue].depth for tier in fleet} | {"unacked": count_unacked(app) or 0}
-
-
 def worker_names(app: Celery) -> dict[str, list[str]]:
     """Return queue → nodes that consume it."""
     consumers: dict[str, list[str]] = {}

@@ -10,9 +10,10 @@ from zlib import crc32
 
 from celery import Celery
 
+from deploytools.broker.queues import messages_held
 from deploytools.errors import VerdictError
 from deploytools.fleet import Fleet
-from deploytools.inspect.snapshot import depths, worker_names
+from deploytools.inspect.snapshot import worker_names
 from deploytools.load.profile import PROFILES
 from deploytools.load.result import TierLoad, tier_load
 from deploytools.load.samples import Account
@@ -101,11 +102,11 @@ class Demo:
         self.watch(seconds, session.account)
 
     def _account(self, account: Account) -> DemoResult:
-        still_in_broker = sum(depths(self.app, self.fleet).values()) if account.outstanding() else 0
+        held = messages_held(self.app, (tier.queue for tier in self.fleet))
         samples = account.samples.values()
         return DemoResult(
             tiers=tuple(tier_load(tier, [s for s in samples if s.tier == tier.name], 0) for tier in self.fleet),
-            lost=max(0, account.outstanding() - still_in_broker),
+            lost=sum(id_.encode() not in held for id_ in account.unheard()),
             refused=account.refused,
             sent_by_beat=len(account.sent_by_beat),
         )

@@ -14,6 +14,8 @@ from deploytools.load.theory import mgc_wait_seconds
 PERCENTS = (50, 95, 99, 99.9, 100)
 # A generator that sends later than this (p99) did not offer what the profile says.
 MOST_SLIP_SECONDS = 0.02
+# Of the tightest promise: a wait is the difference of two clocks.
+MOST_CLOCK_SHARE = 0.1
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -111,9 +113,19 @@ class RunResult:
             found.insert(0, f"{self.missing_generators} of the generators ended without an account: see their logs")
         if self.refused and not self.may_be_refused:
             found.append(f"the broker refused {self.refused} tasks: is it up, and has it memory left?")
+        found += self._clock_problems()
         if not any(tier.sent for tier in self.tiers):
             found.append("nothing was sent: does [fleet] workload offer tasks of these tiers?")
         return found
+
+    def _clock_problems(self) -> list[str]:
+        allowed = MOST_CLOCK_SHARE * min(tier.promise_seconds for tier in self.tiers)
+        offsets: dict[str, tuple[float, float]] = self.context.get("clock_offsets", {})
+        return [
+            f"the clock of {node} differs by {seconds:+.3f} s: its waits cannot be believed: keep clocks in step (NTP)"
+            for node, (seconds, uncertainty) in offsets.items()
+            if abs(seconds) - uncertainty > allowed
+        ]
 
     def as_json(self) -> dict[str, Any]:
         """Return the run as plain data."""

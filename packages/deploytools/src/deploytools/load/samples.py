@@ -65,7 +65,8 @@ class Account:
     def refuse(self, task_id: str) -> None:
         """Note that the broker did not accept it: it is not part of the account."""
         with self._lock:
-            self._outstanding[self.samples.pop(task_id).tier] -= 1
+            sample = self.samples.pop(task_id)
+            self._outstanding[sample.tier] -= sample.state is None  # it may have run although the answer was lost
             self.refused += 1
 
     def hear(self, report: Mapping[str, Any]) -> Sample | None:
@@ -89,6 +90,11 @@ class Account:
             self.samples[sample.id] = heard
             self._outstanding[sample.tier] -= 1
         return heard
+
+    def unheard(self) -> list[str]:
+        """Return the ids of those that were accepted and not yet heard of."""
+        with self._lock:
+            return [sample.id for sample in self.samples.values() if sample.state is None]
 
     def outstanding(self, tier: str | None = None) -> int:
         """Return how many were accepted and not yet heard of."""

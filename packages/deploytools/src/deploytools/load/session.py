@@ -1,10 +1,13 @@
 """One process of a load run: sends by schedule, hears how it went, keeps the account. It knows nothing of Locust."""
 
+import logging
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from random import Random
 from threading import Event, Thread
+from typing import Any
 from uuid import uuid4
 
 from celery import Celery
@@ -16,6 +19,8 @@ from deploytools.load.profile import Full, Profile
 from deploytools.load.samples import Account, Sample
 from deploytools.load.workload import Offer, Workload
 from deploytools.worker.probe import PROBE_QUEUE
+
+logger = logging.getLogger(__name__)
 
 # How often a full tier, and the stop flag, are looked at.
 LOOK_AGAIN_SECONDS = 0.01
@@ -106,17 +111,25 @@ class LoadSession:
 
     def _listen(self, ready: Event) -> None:
         from kombu import Consumer, Exchange, Queue
+        from kombu.exceptions import OperationalError
 
         queue = Queue(self.reports, Exchange(""), routing_key=self.reports, durable=False, auto_delete=True)
-        with self.app.connection_for_read() as connection, connection.channel() as channel:
-            with Consumer(channel, [queue], callbacks=[self._hear], no_ack=True, accept=["json"]):
-                ready.set()
-                while not self._heard_all.is_set():
-                    try:
-                        connection.drain_events(timeout=LISTEN_SECONDS)
-                    except TimeoutError:
-                        continue
-            queue(channel).delete()
+        while not self._heard_all.is_set():
+            with self.app.connection_for_read() as connection:
+                gone: Any = (*connection.connection_errors, OperationalError)
+                try:
+                    with Consumer(connection, [queue], callbacks=[self._hear], no_ack=True, accept=["json"]):
+                        ready.set()
+                        self._read_reports(connection)
+                    queue(connection.default_channel).delete()
+                except gone as error:  # the broker is what some runs stop; reports wait in it
+                    logger.warning("reports: %s: will connect again", error)
+                    self._heard_all.wait(LISTEN_SECONDS)
+
+    def _read_reports(self, connection: Any) -> None:
+        while not self._heard_all.is_set():
+            with suppress(TimeoutError):
+                connection.drain_events(timeout=LISTEN_SECONDS)
 
     def _hear(self, report: dict[str, object], _: object) -> None:
         sample = self.account.hear(report)

@@ -130,7 +130,7 @@ class LoadRun:
             processes={tier.name: tier.processes for tier in snapshot.tiers},
             hops=[hop for part in self.parts for hop in part["hops"]],
             refused=sum(part["refused"] for part in self.parts),
-            missing_generators=self.generators - len(self.parts),
+            missing_generators=max(0, self.generators - len(self.parts)),  # others may have joined later
             duplicates=sum(part["duplicates"] for part in self.parts),
             context=run_context(
                 broker=str(self.app.connection().as_uri()),

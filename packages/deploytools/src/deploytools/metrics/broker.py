@@ -77,11 +77,16 @@ class BeatCollector(Collector):
     def __init__(self) -> None:
         self.ticks: dict[str, int] = {}
         self.is_leader = False
-        self.looked_at = time.monotonic()
+        self.looked_at = self.turned_at = time.monotonic()
+
+    def note_turn(self) -> None:
+        """Note that it works, whatever the broker says."""
+        self.turned_at = time.monotonic()
 
     def note_look(self, *, is_leader: bool) -> None:
         """Note that the schedule was looked at."""
         self.is_leader, self.looked_at = is_leader, time.monotonic()
+        self.note_turn()
 
     def note_tick(self, entry: str) -> None:
         """Note that a task was sent."""

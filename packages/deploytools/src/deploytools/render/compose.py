@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from deploytools.commands import worker_task
 from deploytools.fleet import Deploy, Resources, Tier
 from deploytools.render.container import (
     BROKER_PORT,
@@ -88,7 +89,7 @@ def _file(plan: Plan) -> dict[str, Any]:
 
 def _worker(fleet: Deploy, tier: Tier) -> dict[str, Any]:
     deploy = fleet.with_tier(tier)
-    service = _fleet_service(deploy, f"worker.{tier.name}", grace_seconds=tier.grace_seconds)
+    service = _fleet_service(deploy, worker_task(tier), grace_seconds=tier.grace_seconds)
     service = service | {"deploy": {"replicas": tier.replicas}}
     return merge(merge(service, _limits(tier.resources)), deploy.patches.compose)
 
@@ -162,8 +163,8 @@ def _broker() -> dict[str, Any]:
         "volumes": [f"{BROKER}-data:/data"],
         "ports": [_port("BROKER_PORT", BROKER_PORT)],
         "healthcheck": _healthcheck(
-            "valkey-cli", "-e", "--no-auth-warning", "--user", HEALTH_USER, "--pass", "", "ping"
-        ),
+            "redis-cli", "-e", "--no-auth-warning", "--user", HEALTH_USER, "--pass", "", "ping"
+        ),  # Valkey installs it under this name as well
         "stop_grace_period": "30s",
         "deploy": {"resources": {"limits": {"memory": "1G"}}},  # maxmemory, and a copy while the file is rewritten
     }

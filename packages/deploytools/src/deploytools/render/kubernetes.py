@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 from zlib import crc32
 
+from deploytools.commands import worker_task
 from deploytools.fleet import Deploy, Fleet, Resources, Tier
 from deploytools.render.container import (
     BROKER_PORT,
@@ -16,6 +17,7 @@ from deploytools.render.container import (
     USER,
 )
 from deploytools.render.document import merge, to_comment, to_yaml
+from deploytools.render.prometheus.scraping import JOB
 from deploytools.render.rendering import Plan, Rendering
 from deploytools.services import BEAT_GRACE_SECONDS
 
@@ -26,6 +28,7 @@ PROMETHEUS = "http://prometheus-operated.monitoring.svc:9090"
 MONITORING = "monitoring"  # the namespace that may read metrics
 BROKER_SECRET = "celery-broker"  # noqa: S105 — its name; keys: url (without the password), host, port, username, password
 APP_SECRET = "celery-app"  # noqa: S105 — its name; variables of the application
+TIER_LABEL = "tier"
 # A tier's `replicas` is what ordinary demand needs; so many times that is where scaling ends, unless it is patched.
 SURGE = 4
 LONGEST_LABEL = 40  # a pod's name adds two hashes, and a label has 63 characters
@@ -77,7 +80,8 @@ def _worker(fleet: Deploy, tier: Tier) -> Iterator[Manifest]:
     pod = _pod(
         name,
         deploy,
-        f"worker.{tier.name}",
+        worker_task(tier),
+        tier=tier.name,
         grace_seconds=tier.grace_seconds,
         resources=_resources(tier.resources),
     )
@@ -150,7 +154,7 @@ def _scaled_object(name: str, tier: Tier) -> Manifest:
 
 def _beat(deploy: Deploy) -> Manifest:
     resources = _resources(Resources(cpus=0.1, memory="256M"))
-    pod = _pod("celery-beat", deploy, "beat", grace_seconds=BEAT_GRACE_SECONDS, resources=resources)
+    pod = _pod("celery-beat", deploy, "beat", tier="beat", grace_seconds=BEAT_GRACE_SECONDS, resources=resources)
     # Its lease in the broker makes a second one stand by, so two do no harm either.
     return _object(
         "apps/v1",
@@ -163,7 +167,9 @@ def _beat(deploy: Deploy) -> Manifest:
     )
 
 
-def _pod(name: str, deploy: Deploy, command: str, *, grace_seconds: int, resources: Mapping[str, Any]) -> Manifest:
+def _pod(
+    name: str, deploy: Deploy, command: str, *, tier: str, grace_seconds: int, resources: Mapping[str, Any]
+) -> Manifest:
     claims = [(f"volume-{number}", *volume.split(":")) for number, volume in enumerate(deploy.volumes)]
     container = {
         "name": "celery",
@@ -198,7 +204,7 @@ def _pod(name: str, deploy: Deploy, command: str, *, grace_seconds: int, resourc
         "defaultMode": 0o440,
     }
     return {
-        "metadata": {"labels": {**deploy.labels, **_selector(name)}},
+        "metadata": {"labels": {**deploy.labels, **_selector(name), TIER_LABEL: tier}},
         "spec": {
             "serviceAccountName": "celery",
             "automountServiceAccountToken": False,
@@ -245,7 +251,18 @@ def _network_policy() -> Manifest:
 
 
 def _pod_monitor() -> Manifest:
-    endpoint = {"port": "metrics", "path": "/metrics", "interval": "15s"}
+    """Return what has Prometheus scrape the pods, with the labels the alerts go by."""
+    labels = {"tier": f"__meta_kubernetes_pod_label_{TIER_LABEL}", "worker": "__meta_kubernetes_pod_name"}
+    endpoint = {
+        "port": "metrics",
+        "path": "/metrics",
+        "interval": "15s",
+        "honorLabels": True,
+        "relabelings": [
+            {"targetLabel": "job", "replacement": JOB},
+            *({"sourceLabels": [source], "targetLabel": target} for target, source in labels.items()),
+        ],
+    }
     return _object(
         "monitoring.coreos.com/v1",
         "PodMonitor",

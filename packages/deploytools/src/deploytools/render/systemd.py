@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
+from deploytools.commands import worker_task
 from deploytools.fleet import Deploy, Resources, Tier
 from deploytools.render.document import merge, to_comment
 from deploytools.render.rendering import Plan, Rendering
@@ -74,7 +75,7 @@ def _lines(entries: Mapping[str, str | Iterable[str]]) -> Iterable[str]:
 def _worker(fleet: Deploy, tier: Tier) -> Sections:
     deploy = fleet.with_tier(tier)
     unit = _service(
-        deploy, f"worker.{tier.name}", f"Celery worker %i of tier {tier.name}", grace_seconds=tier.grace_seconds
+        deploy, worker_task(tier), f"Celery worker %i of tier {tier.name}", grace_seconds=tier.grace_seconds
     )
     for more in ({"Service": _limits(tier.resources)}, fleet.patches.systemd, deploy.patches.systemd):
         unit = merge(unit, more)

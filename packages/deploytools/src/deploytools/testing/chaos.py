@@ -185,8 +185,10 @@ class Chaos:
 
     def _kill_process(self, worker: Worker, random: Random) -> None:
         self._rejecting.add(worker.name)
-        with suppress(psutil.NoSuchProcess, IndexError):
+        try:
             random.choice(worker.program.children()).send_signal(signal.SIGKILL)
+        except (psutil.NoSuchProcess, IndexError):
+            self.faults[Fault.KILL_PROCESS] -= 1  # nobody was hit: not a kill
 
     def _stop(self, workers: list[Worker]) -> None:
         for worker in workers:

@@ -19,8 +19,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from redis.exceptions import RedisError
 
 from deploytools.broker.embedded import EmbeddedBroker
+from deploytools.errors import EmbeddedBrokerError
 from deploytools.testing.brokers import EMBEDDED, IMAGES, MOST_TEST_PROCESSES, Broker, provide_broker
 from deploytools.testing.containers import engine_is_there, is_alive, new_session, remove_containers
 from deploytools.testing.fleet import FleetUnderTest
@@ -144,8 +146,9 @@ def _remove_left_folders() -> None:
     """Remove the folders of sessions that were killed, and stop their embedded brokers."""
     for folder in Path(tempfile.gettempdir()).glob(f"{FOLDER_PREFIX}*-*-*"):
         if not is_alive(folder.name.removeprefix(FOLDER_PREFIX).rpartition("-")[0]):
-            for state in folder.glob("broker-*"):
-                EmbeddedBroker(state=state).stop()
+            with suppress(OSError, RedisError, EmbeddedBrokerError):  # another session does the same
+                for state in folder.glob("broker-*"):
+                    EmbeddedBroker(state=state).stop()
             shutil.rmtree(folder, ignore_errors=True)
 
 

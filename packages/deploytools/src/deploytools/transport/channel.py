@@ -19,8 +19,7 @@ import msgspec
 from kombu.transport import redis
 from kombu.utils.encoding import bytes_to_str
 from kombu.utils.json import dumps, loads
-from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import ReadOnlyError, RedisError, ResponseError
+from redis.exceptions import RedisError
 
 from deploytools.transport.lease import LeaseKeeper
 from deploytools.transport.qos import Post, QoS, is_stopping
@@ -33,8 +32,6 @@ ONCE = "x-once"
 LOOK_AGAIN_SECONDS = 0.1
 # A full Redis refuses BLMOVE at once: for so long a worker looks now and then instead.
 REFUSED_SECONDS = 10.0
-# What Redis says when it writes for nobody, but will again: after a failover, a full disk, with too few replicas.
-NOT_NOW = ("MISCONF", "NOREPLICAS")
 # A queue that is bound beside another to the same direct exchange and key gets messages this much later.
 BINDINGS_SECONDS = 5.0
 TRANSIENT = 1  # AMQP's delivery mode of what need not survive a restart of the broker
@@ -105,18 +102,14 @@ class Channel(redis.Channel):
     def command(self, *words: Any) -> Any:
         """Send a command whose keys are prefixed already, and wait for its answer.
 
-        As redis-py does, retries included, but for what it notes of each command: that is 5 % of a publish. A Redis
-        that does not write now is taken for one that is away.
+        As redis-py does, retries included, but for what it notes of each command: that is 5 % of a publish.
         """
         pool = self.sync_client.connection_pool
         connection = pool.get_connection()
 
         def ask() -> Any:
             connection.send_command(*words)
-            try:
-                return connection.read_response()
-            except self.ResponseError as error:
-                raise _outage(error) or error from None
+            return connection.read_response()
 
         try:
             return connection.retry.call_with_retry(ask, lambda _: connection.disconnect())
@@ -166,6 +159,7 @@ class Channel(redis.Channel):
             with suppress(Empty, RedisError, OSError):
                 self.qos.give_back(self._read_replies()[0], counted=False, front=True)
             self._in_poll = None
+            self.client.connection.disconnect()  # the hub may have heard already that there is something to read
 
     def _create_client(self, asynchronous: bool = False) -> Any:
         return super()._create_client(True) if asynchronous else self.sync_client
@@ -289,14 +283,14 @@ class Channel(redis.Channel):
             for command in expected:
                 try:
                     taken = self.client.parse_response(self.client.connection, command)
-                except self.ResponseError as error:
+                except self.ResponseError:
                     # BLMOVE is refused when Redis is full; the take is not, and finds what is there.
                     taken = None
                     if command == "EVAL":
-                        raise _outage(error) or error from None
+                        raise
                     self._refused_until = monotonic() + REFUSED_SECONDS
-        except self.connection_errors:
-            self.client.connection.disconnect()
+        except (RedisError, OSError):
+            self.client.connection.disconnect()  # answers may be left on it
             raise
         self.qos.confirm(self._acking, self._posting)
         self._nothing_waits = not taken
@@ -321,10 +315,3 @@ class Channel(redis.Channel):
         except Exception as error:  # noqa: BLE001 — a message that cannot be handled may stop nobody
             self.qos.bury(tag, queue, raw, error)
         return True
-
-
-def _outage(error: ResponseError) -> RedisConnectionError | None:
-    """Return what makes a worker connect again, if an answer says that Redis does not write now."""
-    if isinstance(error, ReadOnlyError) or str(error).startswith(NOT_NOW):
-        return RedisConnectionError(str(error))
-    return None

@@ -122,16 +122,15 @@ class QoS(redis.QoS):
         acknowledgement works. What cannot be given back now, comes back when its lease is over.
         """
         kept = self._running()
+        held = [tag for tag in list(self._delivered) if tag not in kept]  # the lease keeper changes it meanwhile
         try:
             self.flush()
-            for tag in reversed([tag for tag in self._delivered if tag not in kept]):
+            for tag in reversed(held):
                 self.give_back(tag, counted=False, front=True)
         except (RedisError, OSError) as error:
-            logger.warning(
-                "%s messages could not be given back (%s): their leases will end", len(self._delivered), error
-            )
-        for tag in [tag for tag in self._delivered if tag not in kept]:
-            del self._delivered[tag]
+            logger.warning("%s messages could not be given back (%s): their leases will end", len(held), error)
+        for tag in held:
+            self._delivered.pop(tag, None)
 
     def restore_visible(self, *_: Any, **__: Any) -> None:
         """Do nothing: the lease keeper sweeps."""

@@ -4,6 +4,7 @@ import time
 from functools import cached_property
 from typing import Any
 
+from billiard.einfo import ExceptionWithTraceback  # type: ignore[attr-defined]
 from billiard.exceptions import Terminated
 from celery.exceptions import Ignore, Retry
 from celery.worker import request
@@ -66,7 +67,7 @@ class Counting(request.Request):
     def on_failure(self, exc_info: Any, *args: Any, **options: Any) -> Any:
         """Count a failure, unless the task goes back to its queue."""
         result = super().on_failure(exc_info, *args, **options)
-        error = exc_info.exception
+        error = unwrapped(exc_info.exception)
         self._count_failure(is_final=not isinstance(error, Retry | Ignore | Terminated))
         return result
 
@@ -94,12 +95,17 @@ class Counting(request.Request):
         return Key(tier.name if tier else NO_TIER, self.name)
 
 
+def unwrapped(error: BaseException) -> BaseException:
+    """Return the error itself: where nothing is pickled (threads, solo) billiard's wrapper is still around it."""
+    return error.exc if isinstance(error, ExceptionWithTraceback) else error
+
+
 def _counting(on_success: Any) -> Any:
     def run(self: Counting, failed__retval__runtime: Any, **options: Any) -> Any:
         failed, result, seconds = failed__retval__runtime
         if seconds is None:  # Celery times only what ended well
             seconds = time.time() - (self.time_start or time.time())
-        self.on_end(result.exception if failed else None, seconds)
+        self.on_end(unwrapped(result.exception) if failed else None, seconds)
         return on_success(self, failed__retval__runtime, **options)
 
     return run

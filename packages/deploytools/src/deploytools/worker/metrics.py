@@ -5,6 +5,7 @@ from typing import Any
 
 from celery import bootsteps
 from celery.exceptions import ImproperlyConfigured
+from celery.signals import worker_shutdown
 from celery.worker import state
 from celery.worker.components import Pool
 from prometheus_client.core import GaugeMetricFamily, Metric
@@ -13,19 +14,15 @@ from prometheus_client.registry import Collector
 from deploytools.errors import SettingError
 from deploytools.fleet import Fleet
 from deploytools.metrics.counts import Counts
-from deploytools.metrics.endpoint import Endpoint, serve
+from deploytools.metrics.endpoint import serve
 from deploytools.settings import current_project, current_settings
 from deploytools.worker.health import Pulse
 
 
-class Endpoints(bootsteps.StartStopStep):
+class Endpoints(bootsteps.Step):
     """Serves a worker's metrics and health. Part of the worker itself: it outlives connections to the broker."""
 
     requires = (Pool,)
-
-    def __init__(self, worker: Any, **options: Any) -> None:
-        super().__init__(worker, **options)
-        self._endpoint: Endpoint | None = None
 
     def create(self, worker: Any) -> None:
         """Listen before anything is forked or taken, so that a port that is taken is found out first."""
@@ -39,7 +36,7 @@ class Endpoints(bootsteps.StartStopStep):
         tiers = [tier.name for tier in map(fleet.tier_of_queue, queues) if tier]
         labels = {"tier": ",".join(tiers), "worker": worker.hostname}
         try:
-            self._endpoint = serve(
+            endpoint = serve(
                 [worker.app.counts, Processes(worker, labels["tier"])],
                 pulse,
                 host=settings.metrics_host,
@@ -50,16 +47,8 @@ class Endpoints(bootsteps.StartStopStep):
         except SettingError as error:
             raise ImproperlyConfigured(str(error)) from None
 
-    def stop(self, worker: Any) -> None:
-        """Stop listening."""
-        del worker
-        if self._endpoint:
-            self._endpoint.close()
-            self._endpoint = None
-
-    def terminate(self, worker: Any) -> None:
-        """Stop listening."""
-        self.stop(worker)
+        # Not when this step is stopped: that is before the pool is, which may have tasks to end for a long time.
+        worker_shutdown.connect(lambda **_: endpoint.close(), weak=False)
 
 
 class Processes(Collector):

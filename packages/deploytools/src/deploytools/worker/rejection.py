@@ -14,7 +14,7 @@ from celery.worker import consumer
 from celery.worker.consumer.connection import Connection
 
 from deploytools.transport.dead import Reason
-from deploytools.worker.counting import Counting
+from deploytools.worker.counting import Counting, unwrapped
 from deploytools.worker.probe import report_end
 from deploytools.worker.signing import Signing
 
@@ -72,7 +72,7 @@ class Request(Counting):
 
     def on_failure(self, exc_info: Any, *args: Any, **kwargs: Any) -> Any:
         """Handle a failure; Celery raises a retry as one too."""
-        error = exc_info.exception
+        error = unwrapped(exc_info.exception)
         if self.request_dict.get("retries") and not isinstance(error, Retry | Ignore | Reject):
             self._exhausted = error
         return super().on_failure(exc_info, *args, **kwargs)

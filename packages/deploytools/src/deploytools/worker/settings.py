@@ -46,6 +46,8 @@ def fleet_settings(fleet: Fleet, address: BrokerAddress) -> dict[str, Any]:
         # A broker may be away for longer than the default 100 attempts (46 minutes).
         "broker_connection_retry_on_startup": True,
         "broker_connection_max_retries": None,
+        # A Redis that does not write now (after a failover, with a full disk, too few replicas) answers with an error.
+        "broker_channel_error_retry": is_hardened(fleet, address),
         "broker_transport_options": _transport_options(fleet, address),
     }
 
