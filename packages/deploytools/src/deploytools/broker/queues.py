@@ -9,7 +9,6 @@ from typing import Any
 from celery import Celery
 
 from deploytools.stamps import PUBLISHED_AT
-from deploytools.transport.channel import STAGE_SUFFIX
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -54,15 +53,6 @@ def count_unacked(app: Celery) -> int | None:
     with app.connection_for_read() as connection:
         channel: Any = connection.default_channel
         return int(channel.client.hlen(channel.unacked_key)) if hasattr(channel, "client") else None
-
-
-def messages_held(app: Celery, names: Iterable[str]) -> bytes:
-    """Return all messages of a Redis that wait in some queues, or are taken and not acknowledged, one after another."""
-    with app.connection_for_read() as connection:
-        channel: Any = connection.default_channel
-        keys = [key for name in names for key in (name, f"{name}{STAGE_SUFFIX}")]
-        waiting = [raw for key in keys for raw in channel.client.lrange(key, 0, -1)]
-        return b"\n".join([*waiting, *channel.client.hvals(channel.unacked_key)])
 
 
 def _oldest_seconds(connection: Any, name: str) -> float | None:

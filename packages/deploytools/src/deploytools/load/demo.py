@@ -10,7 +10,6 @@ from zlib import crc32
 
 from celery import Celery
 
-from deploytools.broker.queues import messages_held
 from deploytools.errors import VerdictError
 from deploytools.fleet import Fleet
 from deploytools.inspect.snapshot import worker_names
@@ -19,6 +18,7 @@ from deploytools.load.result import TierLoad, tier_load
 from deploytools.load.samples import Account
 from deploytools.load.session import LoadSession
 from deploytools.load.workload import Workload
+from deploytools.transport.channel import STAGE_SUFFIX
 
 START_DEADLINE_SECONDS = 60.0
 POLL_SECONDS = 0.1
@@ -102,7 +102,7 @@ class Demo:
         self.watch(seconds, session.account)
 
     def _account(self, account: Account) -> DemoResult:
-        held = messages_held(self.app, (tier.queue for tier in self.fleet))
+        held = _messages_held(self.app, self.fleet)
         samples = account.samples.values()
         return DemoResult(
             tiers=tuple(tier_load(tier, [s for s in samples if s.tier == tier.name], 0) for tier in self.fleet),
@@ -110,6 +110,15 @@ class Demo:
             refused=account.refused,
             sent_by_beat=len(account.sent_by_beat),
         )
+
+
+def _messages_held(app: Celery, fleet: Fleet) -> bytes:
+    """Return all messages that a Redis holds, waiting or not acknowledged, one after another."""
+    with app.connection_for_read() as connection:
+        channel: Any = connection.default_channel
+        keys = [key for tier in fleet for key in (tier.queue, f"{tier.queue}{STAGE_SUFFIX}")]
+        waiting = [raw for key in keys for raw in channel.client.lrange(key, 0, -1)]
+        return b"\n".join([*waiting, *channel.client.hvals(channel.unacked_key)])
 
 
 def wait_for_workers(app: Celery, fleet: Fleet, abandoned: Event) -> None:
