@@ -3,7 +3,7 @@
 import pytest
 from celery import Celery
 
-from app.core.celery_app import LIBRARIES, find_libraries
+from app.core.libraries import LIBRARIES, find_libraries
 from app.settings import project
 
 
