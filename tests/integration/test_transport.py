@@ -122,7 +122,7 @@ def test_a_stopped_worker_gives_back_what_it_had_not_started(shop_fleet: FleetUn
 
 def test_a_task_that_comes_while_a_worker_stops_does_not_wait_for_its_last_one(shop_fleet: FleetUnderTest) -> None:
     stopping = shop_fleet.start("counter")
-    [long] = shop_fleet.occupy("counter", 1, seconds=10)
+    [long] = shop_fleet.occupy("counter", 1, seconds=30)
     shop_fleet.expect_busy(stopping, 1)
     shop_fleet.start("counter")
 
@@ -152,7 +152,7 @@ def test_a_worker_that_waits_looks_at_a_full_broker_now_and_then(
 
     with setting(client, "maxmemory", "1mb"):
         before, began_at = client.info("stats")["total_commands_processed"], time.monotonic()
-        wait_until(lambda: time.monotonic() - began_at > 3, "a while")
+        time.sleep(3)  # the span that is counted in
         asked = client.info("stats")["total_commands_processed"] - before
 
     assert asked / (time.monotonic() - began_at) < 200  # commands a second; one that asks without a pause: thousands

@@ -62,13 +62,14 @@ class Settings:
         )
 
 
-FILE_VARIABLES = (
-    "CELERY_BROKER_PASSWORD_FILE",
-    "CELERY_SIGNING_KEY_FILE",
-    "CELERY_BEAT_SCHEDULE",
-    "FLOWER_BASIC_AUTH_FILE",
-    "DEPLOYTOOLS_LEDGER",
-)
+# Field of the settings → the variable that names its file.
+FILE_VARIABLES = {
+    "broker_password_file": "CELERY_BROKER_PASSWORD_FILE",
+    "signing_key_file": "CELERY_SIGNING_KEY_FILE",
+    "beat_schedule": "CELERY_BEAT_SCHEDULE",
+    "flower_auth_file": "FLOWER_BASIC_AUTH_FILE",
+    "ledger": "DEPLOYTOOLS_LEDGER",
+}
 
 
 def read_settings(environ: Mapping[str, str]) -> Settings:
@@ -78,21 +79,17 @@ def read_settings(environ: Mapping[str, str]) -> Settings:
         raise SettingError(f"CELERY_LOGLEVEL={level}: not a log level: use one of {', '.join(LOG_LEVELS)}")
     return Settings(
         broker_url=environ.get("CELERY_BROKER_URL") or None,
-        broker_password_file=_path(environ, "CELERY_BROKER_PASSWORD_FILE"),
-        signing_key_file=_path(environ, "CELERY_SIGNING_KEY_FILE"),
         concurrency=_positive(environ, "CELERY_CONCURRENCY"),
         autoscale_min=_positive(environ, "CELERY_AUTOSCALE_MIN"),
         autoscale_max=_positive(environ, "CELERY_AUTOSCALE_MAX"),
         max_tasks_per_child=_positive(environ, "MAX_TASKS_PER_CHILD"),
         log_level=level.lower(),
-        beat_schedule=_path(environ, "CELERY_BEAT_SCHEDULE"),
         flower_auth=environ.get("FLOWER_BASIC_AUTH") or None,
-        flower_auth_file=_path(environ, "FLOWER_BASIC_AUTH_FILE"),
         probe_queue=environ.get("DEPLOYTOOLS_PROBE_QUEUE") or None,
-        ledger=_path(environ, "DEPLOYTOOLS_LEDGER"),
         metrics_host=environ.get("CELERY_METRICS_HOST") or "127.0.0.1",
         metrics_port=_port(environ, "CELERY_METRICS_PORT"),
         in_container="KUBERNETES_SERVICE_HOST" in environ or environ.get("DEPLOYTOOLS_CONTAINER") == "1",
+        **{field: _path(environ, name) for field, name in FILE_VARIABLES.items()},
     )
 
 
@@ -118,7 +115,8 @@ def current_project_if_any() -> Project | None:
 
 def absolute_paths() -> dict[str, str]:
     """Return the variables of this process's environment that name files, as other folders see them."""
-    return {name: str(Path(os.environ[name]).absolute()) for name in FILE_VARIABLES if os.environ.get(name)}
+    paths = {name: _path(os.environ, name) for name in FILE_VARIABLES.values()}
+    return {name: str(path) for name, path in paths.items() if path}
 
 
 def environment_with(**extra: str) -> dict[str, str]:

@@ -9,6 +9,7 @@ from invoke.tasks import Task
 from invoke.tasks import task as invoke_task
 
 from deploytools.errors import FleetToolsError, SettingError
+from deploytools.fleet import Fleet
 
 
 class CheckedArgument(Argument):
@@ -34,6 +35,13 @@ class Command(Task):  # type: ignore[type-arg]
     def __call__(self, *args: Any, **kwargs: Any) -> Any:  # noqa: D102 — Invoke's
         with_exit = exit_on_error(super().__call__)
         return with_exit(*args, **kwargs)
+
+
+def check_tier(fleet: Fleet, name: str) -> None:
+    """Raise SettingError if an option names a tier that the fleet does not have; '' stands for all."""
+    names = [tier.name for tier in fleet]
+    if name and name not in names:
+        raise SettingError(f"--tier {name}: no such tier: use one of {', '.join(names)}")
 
 
 def exit_on_error(body: Callable[..., Any]) -> Callable[..., Any]:

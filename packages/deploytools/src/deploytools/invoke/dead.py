@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 from invoke.collection import Collection
 
 from deploytools.errors import SettingError
-from deploytools.invoke.command import command
+from deploytools.invoke.command import check_tier, command
 from deploytools.invoke.inspection import reach
 from deploytools.settings import current_project
 
@@ -78,8 +78,7 @@ def _read(tier: str, task: str, reason: str) -> list["DeadLetter"]:
 
     project = current_project()
     fleet = project.fleet()
-    if tier and tier not in {one.name for one in fleet}:
-        raise SettingError(f"--tier {tier}: no such tier: use one of {', '.join(one.name for one in fleet)}")
+    check_tier(fleet, tier)
     if reason and reason not in set(Reason):
         raise SettingError(f"--reason {reason}: no such reason: use one of {', '.join(Reason)}")
     reach()

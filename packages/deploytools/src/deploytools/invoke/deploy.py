@@ -4,8 +4,7 @@ from typing import Any
 
 from invoke.collection import Collection
 
-from deploytools.errors import SettingError
-from deploytools.invoke.command import command
+from deploytools.invoke.command import check_tier, command
 from deploytools.invoke.secrets import write_secrets
 from deploytools.settings import current_project
 
@@ -25,8 +24,7 @@ def roll(_: Any, tier: str = "", grace: float = -1.0, build: bool = True) -> Non
 
     project = current_project()
     fleet = project.fleet()
-    if tier and tier not in {one.name for one in fleet}:
-        raise SettingError(f"--tier {tier}: no such tier: use one of {', '.join(one.name for one in fleet)}")
+    check_tier(fleet, tier)
     engine = Engine(project=("--file", str(project.root / FILE)))
     if build:
         engine.compose("build", "--quiet")

@@ -125,8 +125,8 @@ def wait_for_workers(app: Celery, fleet: Fleet, abandoned: Event) -> None:
     """Wait until every tier has a worker; raise VerdictError where that does not come, or is not wanted any more."""
     wanted = {tier.queue for tier in fleet}
     give_up_at = time.monotonic() + START_DEADLINE_SECONDS
-    while not wanted <= worker_names(app).keys():
+    while missing := wanted - worker_names(app).keys():
         if time.monotonic() > give_up_at or abandoned.is_set():
-            missing = ", ".join(sorted(wanted - worker_names(app).keys()))
-            raise VerdictError(f"the workers of {missing} did not start: see fleet.log below .deploytools")
+            queues = ", ".join(sorted(missing))
+            raise VerdictError(f"the workers of {queues} did not start: see fleet.log below .deploytools")
         abandoned.wait(POLL_SECONDS)
