@@ -50,6 +50,17 @@ def test_a_task_that_always_kills_its_process_is_tried_five_times(shop_fleet: Fl
     shop_fleet.expect_routed_to("counter", [shop_fleet.send("shop.quick")])
 
 
+def test_a_task_that_rejects_itself_is_kept_with_what_it_said(shop_fleet: FleetUnderTest) -> None:
+    shop_fleet.start("counter")
+
+    shop_fleet.send("shop.refuse", "not in stock")
+
+    [letter] = wait_until(lambda: letters(shop_fleet), "the dead letter")
+    assert letter["task"] == "shop.refuse"
+    if shop_fleet.broker.is_redis:
+        assert (letter["reason"], letter["error"]) == ("rejected", "ValueError('not in stock')")
+
+
 def test_letters_are_chosen_by_tier_task_and_reason_and_purged_only_on_purpose(shop_fleet: FleetUnderTest) -> None:
     shop_fleet.start("counter")
     for name in ("shop.qiuck", "shop.qiuck", "shop.dleiver"):

@@ -98,15 +98,16 @@ def test_what_a_tier_did_is_counted_on_every_broker(shop_fleet: FleetUnderTest) 
     address = address_of(shop_fleet, worker.name)
     good = [shop_fleet.send(SERVE, 0.0, queue="counter") for _ in range(20)]
     bad = [shop_fleet.send("shop.deliver", "/nowhere", queue="counter") for _ in range(3)]
+    refused = [shop_fleet.send("shop.refuse", "not in stock", queue="counter")]
     later = [shop_fleet.send(SERVE, 0.0, queue="counter", countdown=1) for _ in range(2)]
-    shop_fleet.wait_until_over([*good, *bad, *later])
+    shop_fleet.wait_until_over([*good, *bad, *refused, *later])
     expected = {
-        "celery_task_submissions_total": 25,
+        "celery_task_submissions_total": 26,
         "celery_task_completions_total": 22,
-        "celery_task_failures_total": 3,
+        "celery_task_failures_total": 4,
         "celery_task_retries_total": 3,
-        "celery_messages_rejected_total": 3,
-        "celery_task_wait_seconds_count": 28,
+        "celery_messages_rejected_total": 4,
+        "celery_task_wait_seconds_count": 29,
     }
 
     def all_counted() -> bool:

@@ -6,6 +6,7 @@ import time
 from pathlib import Path
 
 from celery import Celery, Task
+from celery.exceptions import Reject
 
 from deploytools.worker import install
 
@@ -41,6 +42,11 @@ def early_nap(seconds: float) -> None:
 @app.task
 def crash() -> None:
     os.kill(os.getpid(), signal.SIGKILL)
+
+
+@app.task
+def refuse(why: str) -> None:
+    raise Reject(ValueError(why))
 
 
 @app.task(bind=True, max_retries=1)

@@ -13,7 +13,7 @@ import shutil
 import socket
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -89,6 +89,16 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     mark = metafunc.definition.get_closest_marker("only_on")
     kinds = [kind for kind in metafunc.config.stash[KINDS] if mark is None or mark.args[0] in {kind, _family(kind)}]
     metafunc.parametrize("broker", kinds, indirect=True, scope="session")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Show, with a test that failed, the ends of the logs of what it started."""
+    report = yield
+    if report.failed:
+        projects = [one for one in getattr(item, "funcargs", {}).values() if isinstance(one, ProjectUnderTest)]
+        report.sections += [section for project in projects for section in project.log_ends()]
+    return report
 
 
 @pytest.fixture(scope="session")

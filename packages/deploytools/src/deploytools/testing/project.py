@@ -12,6 +12,7 @@ from deploytools.broker.embedded import EmbeddedBroker
 from deploytools.testing.processes import Running, running
 
 COMMAND_DEADLINE_SECONDS = 110.0
+LOG_END_CHARACTERS = 6000
 # Variables that would make a test depend on who runs it.
 OWN_PREFIXES = ("CELERY_", "DEPLOYTOOLS_", "APP_", "MAX_TASKS_PER_CHILD", "FLOWER_")
 
@@ -81,6 +82,11 @@ class ProjectUnderTest:
     def start_command(self, *words: str, **env: str) -> Running:
         """Start one of the project's commands, which goes on until the test ends."""
         return self.start([*self.program, *words], **env)
+
+    def log_ends(self) -> list[tuple[str, str]]:
+        """Return (name, end of its log), for each program that was started."""
+        logs = sorted(self.logs.glob("*.log"))
+        return [(f"log {log.stem}", log.read_text(errors="replace")[-LOG_END_CHARACTERS:]) for log in logs]
 
     def _environment(self, more: Mapping[str, str]) -> dict[str, str]:
         inherited = {name: value for name, value in self.env.items() if not name.startswith(OWN_PREFIXES)}

@@ -15,7 +15,7 @@ class Reason(StrEnum):
     INVALID = "invalid"  # a task message whose parts contradict its protocol, or of a content type not accepted
     EXHAUSTED = "retries exhausted"  # failed once more after its last retry
     DELIVERY_LIMIT = "delivery limit"  # its worker died, or gave it back, too often
-    REJECTED = "rejected"  # by the task itself
+    REJECTED = "rejected"  # by the task itself, or a retry that could not be published
 
 
 def dead_queue(queue: str) -> str:

@@ -9,6 +9,7 @@ import time
 import weakref
 from typing import Any
 
+from deploytools import forks
 from deploytools.transport.scripts import RENEW, SWEEP
 
 logger = logging.getLogger(__name__)
@@ -26,6 +27,7 @@ class LeaseKeeper(threading.Thread):
         super().__init__(name="deploytools-leases", daemon=True)
         self._channel = weakref.ref(channel)
         self._lease_seconds: float = channel.lease_seconds
+        self._guard = forks.guard()
 
     def run(self) -> None:
         """Work until the channel is gone."""
@@ -40,14 +42,15 @@ class LeaseKeeper(threading.Thread):
                 return
             now = time.monotonic()  # ticks are longer where the CPU is short
             try:
-                if channel.closed:
-                    channel.qos.flush()
-                if now - renewed_at >= self._lease_seconds / 3:
-                    renewed_at = now
-                    renew(channel)
-                if now - swept_at >= min(self._lease_seconds / 10, MOST_SWEEP_SECONDS) and not channel.closed:
-                    swept_at = now
-                    sweep(channel)
+                with self._guard:
+                    if channel.closed:
+                        channel.qos.flush()
+                    if now - renewed_at >= self._lease_seconds / 3:
+                        renewed_at = now
+                        renew(channel)
+                    if now - swept_at >= min(self._lease_seconds / 10, MOST_SWEEP_SECONDS) and not channel.closed:
+                        swept_at = now
+                        sweep(channel)
             except Exception as error:  # noqa: BLE001 — without this thread, all that the worker holds would run twice
                 logger.warning("leases: %r: will try again", error)
             del channel

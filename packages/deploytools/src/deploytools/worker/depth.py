@@ -10,6 +10,7 @@ from threading import Event, Thread
 
 from celery import Celery
 
+from deploytools import forks
 from deploytools.broker.queues import queue_depth
 
 logger = logging.getLogger(__name__)
@@ -27,6 +28,7 @@ class DepthReader:
         self._queues = tuple(queues)
         self._asked = Event()
         self._closed = Event()
+        self._guard = forks.guard()
         self._thread = Thread(target=self._read_when_asked, name="deploytools-depth", daemon=True)
 
     def ask(self) -> None:
@@ -47,7 +49,8 @@ class DepthReader:
                     while not self._closed.is_set():
                         self._asked.wait()
                         self._asked.clear()
-                        self.depth = sum(queue_depth(connection, queue) for queue in self._queues)
+                        with self._guard:
+                            self.depth = sum(queue_depth(connection, queue) for queue in self._queues)
                         self._closed.wait(PAUSE_SECONDS)
             except Exception as error:  # noqa: BLE001 — the broker may be away in any way; scaling goes on without it
                 self.depth = 0

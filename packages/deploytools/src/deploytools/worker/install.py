@@ -5,13 +5,14 @@ from typing import Any, cast
 from celery import Celery
 from celery.app.task import Task
 
+from deploytools import forks
 from deploytools.broker.address import is_hardened, parse_address
 from deploytools.broker.choice import broker_address
 from deploytools.broker.credentials import connection_settings
 from deploytools.fleet import Fleet
 from deploytools.settings import current_project, current_settings
 from deploytools.transport.transport import use_hardened
-from deploytools.worker import clock, forks, memory, probe, synthetic  # noqa: F401 — importing registers its task
+from deploytools.worker import clock, memory, probe, synthetic  # noqa: F401 — importing registers its task
 from deploytools.worker.autoscaler import StartAtConcurrency
 from deploytools.worker.health import Beating
 from deploytools.worker.metrics import Endpoints

@@ -1,7 +1,8 @@
 """Reject, with the reason, what stock Celery would acknowledge and so delete: it becomes a dead letter.
 
 That is messages whose body cannot be decoded, and tasks that fail once more after their last retry. What stock rejects
-already (unknown tasks, invalid messages) gets its reason told too. On RabbitMQ the dead-letter exchange takes them.
+already (unknown tasks, invalid messages, tasks that reject themselves) gets its reason told too. On RabbitMQ the
+dead-letter exchange takes them.
 """
 
 import logging
@@ -73,6 +74,10 @@ class Request(Counting):
     def on_failure(self, exc_info: Any, *args: Any, **kwargs: Any) -> Any:
         """Handle a failure; Celery raises a retry as one too."""
         error = unwrapped(exc_info.exception)
+        # Celery raises one for a task too: when its retry could not be published.
+        rejection: Any = error if isinstance(error, Reject) else None
+        if rejection and not rejection.requeue and not self.acknowledged:
+            note_reason(self.app, self.message, Reason.REJECTED, repr(rejection.reason))
         if self.request_dict.get("retries") and not isinstance(error, Retry | Ignore | Reject):
             self._exhausted = error
         return super().on_failure(exc_info, *args, **kwargs)
