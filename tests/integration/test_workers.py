@@ -30,6 +30,20 @@ def test_a_launcher_becomes_celery_so_that_signals_reach_it(project: ProjectUnde
     assert "Warm shutdown" in worker.log()
 
 
+def test_what_adds_commands_to_celery_is_not_loaded_with_it(project: ProjectUnderTest) -> None:
+    code = """if True:
+        import sys, deploytools.celery
+        try:
+            deploytools.celery.main()
+        finally:
+            print({"celery.bin.worker", "click_repl", "prompt_toolkit", "flower", "tornado"} & set(sys.modules))
+    """
+
+    done = project.run(sys.executable, "-c", code, "--version")
+
+    assert done.stdout.splitlines()[-1] == "{'celery.bin.worker'}"
+
+
 def test_a_worker_for_development_takes_every_queue_and_reloads_changed_code(shop: ProjectUnderTest) -> None:
     worker = shop.start_command("worker.dev")
     worker.wait_for_log(" ready.")
