@@ -2,8 +2,8 @@
 
 Celery imports every package that offers a sub-command before it looks at the arguments. Where Flower is installed that
 adds Tornado and the Prometheus client to every worker: time at start, and memory in each of its processes. Its own
-interactive prompt (`celery repl`, by click-repl and prompt-toolkit) takes 0.2 of the 1.3 s that a worker imports for,
-and 7 MiB; it is left out as well. Everything else, arguments included, is `python -m celery`.
+interactive prompt (`celery repl`, by click-repl and prompt-toolkit) is a seventh of the time a worker imports for, and
+7 MiB; it is left out as well. Everything else, arguments included, is `python -m celery`.
 
 Below a supervisor (`DEPLOYTOOLS_SUPERVISED`) the process ends when that one dies, however it dies (Linux only).
 """
