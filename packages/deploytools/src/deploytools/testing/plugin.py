@@ -10,6 +10,7 @@ be there.
 import os
 import secrets
 import shutil
+import signal
 import socket
 import sys
 import tempfile
@@ -47,6 +48,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     """Choose the brokers, once a session: the processes of pytest-xdist take what the first one chose."""
+    # A run in the background of a script ignores Ctrl-C, and so would all programs that tests start.
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     config.addinivalue_line("markers", "only_on(family): run on brokers of this family, `redis` or `rabbitmq`")
     told = getattr(config, "workerinput", {})
     config.stash[SESSION] = told.get("deploytools_session") or new_session()
