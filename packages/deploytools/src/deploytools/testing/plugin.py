@@ -48,9 +48,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     """Choose the brokers, once a session: the processes of pytest-xdist take what the first one chose."""
-    # A run in the background of a script ignores Ctrl-C, and so would all programs that tests start.
-    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
-        signal.signal(signal.SIGINT, signal.default_int_handler)
+    _heed_interrupts()
     config.addinivalue_line("markers", "only_on(family): run on brokers of this family, `redis` or `rabbitmq`")
     told = getattr(config, "workerinput", {})
     config.stash[SESSION] = told.get("deploytools_session") or new_session()
@@ -154,6 +152,12 @@ def project_in(root: Path, folder: Path) -> ProjectUnderTest:
         env=os.environ,
         program=(str(Path(sys.executable).with_name("deploytools")),),
     )
+
+
+def _heed_interrupts() -> None:
+    """Let Ctrl-C end this process: one in the background of a script ignores it, and so would all that tests start."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def _remove_left_folders() -> None:
