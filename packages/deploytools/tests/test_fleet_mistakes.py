@@ -30,8 +30,8 @@ autoscale = { min = 1, max = 1 }
 time_limit_seconds = 600
 """
 TIER_KEYS = (
-    "autoscale, concurrency, deploy, max_tasks_per_child, nice, prefetch_multiplier, queue, replicas, resources, "
-    "start_within_seconds, tasks, time_limit_seconds"
+    "autoscale, concurrency, deploy, max_tasks_per_child, nice, prefetch_multiplier, preload, queue, replicas, "
+    "resources, start_within_seconds, tasks, time_limit_seconds"
 )
 APP = r"matching regex '^[A-Za-z_][\\w.]*(:[A-Za-z_]\\w*)?$'"
 MEMORY = "matching regex '^[1-9][0-9]*[MG]$'"

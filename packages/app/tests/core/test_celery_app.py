@@ -3,8 +3,8 @@
 import pytest
 from celery import Celery
 
-from app.core.libraries import LIBRARIES, find_libraries
 from app.settings import project
+from deploytools.worker.warming import preload, warm_ups
 
 
 @pytest.mark.parametrize(
@@ -39,15 +39,16 @@ def test_everything_that_beat_sends_is_a_task_of_ours(celery_app: Celery) -> Non
     assert scheduled <= celery_app.tasks.keys()
 
 
-@pytest.mark.parametrize(
-    ("queues", "libraries"),
-    [
-        ({"high_priority"}, ["openai.resources"]),
-        ({"medium_priority"}, ["openai.resources", "pyarrow.parquet"]),
-        ({"low_priority"}, ["langfuse.api"]),
-        (set(), []),
-    ],
-)
-def test_a_worker_imports_what_its_tier_needs(celery_app: Celery, queues: set[str], libraries: list[str]) -> None:
-    assert find_libraries(project().fleet(), queues) == libraries
-    assert celery_app.tasks.keys() >= LIBRARIES.keys()
+def test_every_module_that_a_tier_preloads_can_be_imported() -> None:
+    fleet = project().fleet()
+
+    preload(fleet)
+
+    assert all(tier.preload for tier in fleet)
+
+
+def test_every_tier_has_warm_ups_for_what_its_tasks_talk_to() -> None:
+    names = {tier.name: [each.function.__name__ for each in warm_ups([tier.name])] for tier in project().fleet()}
+
+    assert names["high"] == names["medium"] == ["connect_database", "open_stores", "make_model_client"]
+    assert names["low"] == ["connect_database", "open_stores"]

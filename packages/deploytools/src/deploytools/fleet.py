@@ -118,6 +118,7 @@ class Tier(Value, frozen=True, kw_only=True):
     `start_within_seconds` is the promise: 99 % of tasks start this soon after publish. `concurrency` is the number of
     processes of a worker at start and under ordinary demand; `autoscale` bounds it. `replicas` counts workers.
     `nice` is how far the tier steps back when tiers share a host's CPUs (0 not at all, 19 furthest; see nice(1)).
+    `preload` names modules that a worker imports once, before it forks its processes.
     """
 
     queue: Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")]
@@ -132,6 +133,7 @@ class Tier(Value, frozen=True, kw_only=True):
     replicas: PositiveInt = 1
     nice: Annotated[int, Meta(ge=0, le=19)] = 0
     resources: Resources | None = None
+    preload: tuple[Annotated[str, Meta(pattern=r"^[A-Za-z_]\w*(\.[A-Za-z_]\w*)*$")], ...] = ()
     deploy: Deploy = Deploy()
 
     @property

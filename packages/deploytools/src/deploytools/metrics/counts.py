@@ -61,6 +61,7 @@ class Counts:
         self._counters: dict[str, Counter[Key]] = {name: Counter() for name in COUNTERS}
         self._waits: dict[Key, Histogram] = {}
         self._durations: dict[Key, Histogram] = {}
+        self._first_durations: dict[Key, Histogram] = {}
         self._publishers: Counter[str] = Counter()
         self._rejected: Counter[str] = Counter()
 
@@ -86,9 +87,11 @@ class Counts:
         """Count a task that will be run again."""
         self._counters["celery_task_retries"][key] += 1
 
-    def count_duration(self, key: Key, seconds: float) -> None:
-        """Count how long a task ran, however it ended."""
+    def count_duration(self, key: Key, seconds: float, *, is_first_run: bool = False) -> None:
+        """Count how long a task ran, however it ended; its first run in a process once more by itself."""
         self._observe(self._durations, key, seconds)
+        if is_first_run:
+            self._observe(self._first_durations, key, seconds)
 
     def count_rejected(self, reason: str) -> None:
         """Count a message that became a dead letter."""
@@ -103,6 +106,9 @@ class Counts:
             yield family
         yield _histogram("celery_task_wait_seconds", "From publish (or ETA) to start.", self._waits)
         yield _histogram("celery_task_duration_seconds", "From start to end.", self._durations)
+        yield _histogram(
+            "celery_task_first_run_seconds", "From start to end, first run in a process.", self._first_durations
+        )
         publishers = CounterMetricFamily(
             "celery_task_publisher_submissions", "Tasks taken up for the first time.", labels=["publisher"]
         )

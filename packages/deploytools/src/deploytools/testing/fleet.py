@@ -6,7 +6,7 @@ import time
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, Self
 from uuid import uuid4
 
 import kombu.pools
@@ -81,7 +81,7 @@ class FleetUnderTest:
         self.app = self._publisher()
         self.ledger = Ledger(self.project.logs.parent / "ledger.jsonl")
 
-    def __enter__(self) -> "FleetUnderTest":
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -99,12 +99,12 @@ class FleetUnderTest:
         tier, node = self.fleet.tier(tier_name), self._next_node()
         return self._run(worker_command(self.fleet, tier, log_level="info", node=node), options, env)
 
-    def start_by_hand(self, tier_name: str, *options: str) -> Worker:
+    def start_by_hand(self, tier_name: str, *options: str, **env: str) -> Worker:
         """Start a worker as somebody might without the fleet's bounds, with any pool; wait until it is ready."""
         tier, node = self.fleet.tier(tier_name), self._next_node()
         command = worker_command(self.fleet, tier, log_level="info", node=node)
         argv = tuple(word for word in command.argv if not word.startswith(("--autoscale", "--concurrency")))
-        return self._run(replace(command, argv=argv), options, {}).wait_until_ready()
+        return self._run(replace(command, argv=argv), options, env).wait_until_ready()
 
     def start_all(self) -> dict[str, Worker]:
         """Start a worker of each tier; wait until all are ready."""

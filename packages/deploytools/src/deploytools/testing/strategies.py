@@ -43,6 +43,7 @@ def valid_tiers(draw: st.DrawFn, name: str) -> Tier:
             prefetch_multiplier=st.integers(1, 8),
             replicas=st.integers(1, 16),
             nice=st.integers(0, 19),
+            preload=st.lists(words, max_size=2).map(tuple),
             resources=st.none() | resources,
             deploy=deploys,
         )

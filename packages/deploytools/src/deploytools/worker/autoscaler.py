@@ -15,10 +15,11 @@ from celery.utils.log import get_logger
 from celery.worker import autoscale, state
 from celery.worker.components import Pool as PoolStep
 
-from deploytools.fleet import Autoscale, Fleet
+from deploytools.fleet import Autoscale, Tier
 from deploytools.scaling import AVERAGE_SHARE, Averages, Decision, Demand, Pool, decide, step
 from deploytools.stamps import PUBLISHED_AT
 from deploytools.transport.qos import is_stopping
+from deploytools.worker.consumed import consumed_tiers
 from deploytools.worker.depth import DepthReader
 
 logger = get_logger(__name__)
@@ -58,11 +59,10 @@ class Autoscaler(autoscale.Autoscaler):
         # Not the minimum we are given: StartAtConcurrency has put the base in its place.
         least = min(worker.autoscale)
         super().__init__(pool, max_concurrency, least, worker=worker, mutex=mutex, keepalive=TICK_SECONDS)
-        queues = list(worker.app.amqp.queues.consume_from)
-        self.promise_seconds, self.idle_seconds = _promise(getattr(worker.app, "fleet", None), queues)
+        self.promise_seconds, self.idle_seconds = _promise(consumed_tiers(worker.app))
         self.decision = Decision(target=worker.min_concurrency, reason="just started")
         self._averages = Averages(average_seconds=AVERAGE_SHARE * self.idle_seconds)
-        self._depth = DepthReader(worker.app, queues)
+        self._depth = DepthReader(worker.app, worker.app.amqp.queues.consume_from)
         self._last_wanted_at = self._last_shrunk_at = self._observed_at = monotonic()
         self._finished = self._busy_seconds = 0.0
         self._growing = False
@@ -88,7 +88,7 @@ class Autoscaler(autoscale.Autoscaler):
             processes=self.processes,
             last_wanted_at=self._last_wanted_at,
             last_shrunk_at=self._last_shrunk_at,
-            settled=len(state.reserved_requests) == demand.busy and len(self.pool._pool._pool) == self.processes,
+            settled=len(state.reserved_requests) == demand.busy,
         )
         match step(pool, target=self.decision.target, bounds=self.bounds, now=now):
             case 1:
@@ -184,9 +184,8 @@ class Autoscaler(autoscale.Autoscaler):
         logger.info("%s processes: %s", self.processes, self.decision.reason)
 
 
-def _promise(fleet: Fleet | None, queues: list[str]) -> tuple[float, float]:
-    """Return promise and idle time of the tightest tier among the queues."""
-    tiers = [tier for queue in queues if fleet and (tier := fleet.tier_of_queue(queue))]
+def _promise(tiers: list[Tier]) -> tuple[float, float]:
+    """Return promise and idle time of the tightest tier."""
     tightest = min(tiers, key=lambda tier: tier.start_within_seconds, default=None)
     if tightest is None:
         return DEFAULT_PROMISE_SECONDS, Autoscale(min=1, max=1).idle_seconds

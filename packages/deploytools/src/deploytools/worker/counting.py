@@ -12,6 +12,7 @@ from celery.worker import request
 from deploytools.fleet import Fleet
 from deploytools.metrics.counts import Counts, Key
 from deploytools.stamps import PUBLISHED_AT, wait_seconds
+from deploytools.worker import first_runs
 
 NO_TIER = "none"
 
@@ -19,6 +20,7 @@ NO_TIER = "none"
 class Counting(request.Request):
     """Celery's request, which counts what becomes of it."""
 
+    is_first_run = False  # of its task in the process that it runs in
     _is_counted = False
     _is_requeued = False
 
@@ -32,6 +34,7 @@ class Counting(request.Request):
     def on_accepted(self, pid: Any, time_accepted: Any) -> None:
         """Count the start, and the wait before it."""
         super().on_accepted(pid, time_accepted)
+        self.is_first_run = first_runs.note_start(self.name, pid)
         counts = _counts(self.app)
         if counts is not None:
             headers, started_at = self.request_dict, self.time_start or time.time()
@@ -49,9 +52,10 @@ class Counting(request.Request):
 
     def on_end(self, error: BaseException | None, seconds: float) -> None:
         """Count what ran to its end, in an error or well, before it is acknowledged."""
+        first_runs.note_end(self.name, seconds, is_first=self.is_first_run)
         counts = _counts(self.app)
         if counts is not None:
-            counts.count_duration(self._key, seconds)
+            counts.count_duration(self._key, seconds, is_first_run=self.is_first_run)
             if error is None:
                 counts.count_success(self._key)
                 self._is_counted = True

@@ -1,6 +1,7 @@
 """Whether a worker lives, and whether it consumes."""
 
 import time
+from collections.abc import Callable
 from typing import Any
 
 from celery import bootsteps
@@ -15,10 +16,11 @@ BEHIND_AFTER_SECONDS = 3.0
 
 
 class Pulse:
-    """Whether a worker's event loop turns, and whether it consumes."""
+    """Whether a worker's event loop turns, and whether it consumes. `is_warm` says whether its pool is whole."""
 
-    def __init__(self) -> None:
+    def __init__(self, is_warm: Callable[[], bool] = lambda: True) -> None:
         self.is_consuming = False
+        self._is_warm = is_warm
         self._beat_at = time.monotonic()
 
     def beat(self) -> None:
@@ -30,8 +32,8 @@ class Pulse:
         return not self.is_consuming or time.monotonic() - self._beat_at < HUNG_AFTER_SECONDS
 
     def is_ready(self) -> bool:
-        """Say whether it takes messages."""
-        return self.is_consuming and time.monotonic() - self._beat_at < BEHIND_AFTER_SECONDS
+        """Say whether it takes messages, and has the warm processes to run them."""
+        return self.is_consuming and time.monotonic() - self._beat_at < BEHIND_AFTER_SECONDS and self._is_warm()
 
 
 class Beating(bootsteps.StartStopStep):

@@ -17,10 +17,10 @@ from deploytools.worker.autoscaler import StartAtConcurrency
 from deploytools.worker.health import Beating
 from deploytools.worker.metrics import Endpoints
 from deploytools.worker.pools import RefuseGreenlets
-from deploytools.worker.prefork import UsePromptPool
 from deploytools.worker.rejection import DeadLetterQueues
 from deploytools.worker.settings import fleet_settings
 from deploytools.worker.signing import read_signing
+from deploytools.worker.warm_start import WarmStart
 
 
 def install(app: Celery, fleet: Fleet | None = None) -> Celery:
@@ -39,7 +39,7 @@ def install(app: Celery, fleet: Fleet | None = None) -> Celery:
     app.conf.update(connection_settings(address, current_settings()))
     use_hardened(hardened := is_hardened(fleet, address))
     cast(Any, app).posts_reports = hardened
-    app.steps["worker"] |= {RefuseGreenlets, UsePromptPool, StartAtConcurrency, Endpoints}
+    app.steps["worker"] |= {RefuseGreenlets, WarmStart, StartAtConcurrency, Endpoints}
     app.steps["consumer"] |= {DeadLetterQueues, Beating}
     Task.Request = "deploytools.worker.rejection:Request"  # of every task, whatever class it is based on
     clock.connect()

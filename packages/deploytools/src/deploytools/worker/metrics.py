@@ -8,7 +8,7 @@ from celery.exceptions import ImproperlyConfigured
 from celery.signals import worker_shutdown
 from celery.worker import state
 from celery.worker.components import Pool
-from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from deploytools.errors import SettingError
@@ -16,7 +16,9 @@ from deploytools.fleet import Fleet
 from deploytools.metrics.counts import Counts
 from deploytools.metrics.endpoint import serve
 from deploytools.settings import current_project, current_settings
+from deploytools.worker.consumed import consumed_tiers
 from deploytools.worker.health import Pulse
+from deploytools.worker.warm_pool import WarmPool
 
 
 class Endpoints(bootsteps.Step):
@@ -31,10 +33,8 @@ class Endpoints(bootsteps.Step):
             return
         fleet: Fleet = worker.app.fleet
         worker.app.counts = Counts(tier.start_within_seconds for tier in fleet)
-        worker.app.pulse = pulse = Pulse()
-        queues = list(worker.app.amqp.queues.consume_from)
-        tiers = [tier.name for tier in map(fleet.tier_of_queue, queues) if tier]
-        labels = {"tier": ",".join(tiers), "worker": worker.hostname}
+        worker.app.pulse = pulse = Pulse(lambda: _is_warm(worker.pool))
+        labels = {"tier": ",".join(tier.name for tier in consumed_tiers(worker.app)), "worker": worker.hostname}
         try:
             endpoint = serve(
                 [worker.app.counts, Processes(worker, labels["tier"])],
@@ -58,16 +58,35 @@ class Processes(Collector):
         self._worker, self._tier = worker, tier
 
     def collect(self) -> Iterator[Metric]:
-        """Yield busy, idle, and how many there may be."""
+        """Yield busy, idle and cold ones, how many there may be, and those that failed to become warm."""
+        pool = getattr(self._worker.pool, "_pool", None)
         size = int(getattr(self._worker.pool, "num_processes", 0) or 0)
-        busy = min(len(state.active_requests), size)
+        warm = min(pool.warm, size) if isinstance(pool, WarmPool) else size
+        busy = min(len(state.active_requests), warm)
         family = GaugeMetricFamily("celery_worker_processes", "Processes of the pool.", labels=["tier", "state"])
-        family.add_metric([self._tier, "busy"], busy)
-        family.add_metric([self._tier, "idle"], size - busy)
+        for name, number in {"busy": busy, "idle": warm - busy, "cold": size - warm}.items():
+            family.add_metric([self._tier, name], number)
         yield family
+        if isinstance(pool, WarmPool):
+            yield self._failures(pool)
         scale = self._worker.autoscale
         most = max(scale) if scale else size
         yield GaugeMetricFamily("celery_worker_processes_max", "Processes it may have.", value=most)
         held = GaugeMetricFamily("celery_worker_reserved", "Tasks taken and not yet ended.", labels=["tier"])
         held.add_metric([self._tier], len(state.reserved_requests))
         yield held
+
+    def _failures(self, pool: WarmPool) -> Metric:
+        family = CounterMetricFamily(
+            "celery_worker_warm_up_failures",
+            "Pool processes that ended before they were warm, by what they did.",
+            labels=["tier", "warm_up"],
+        )
+        for name, count in pool.starts.failures.copy().items():
+            family.add_metric([self._tier, name], count)
+        return family
+
+
+def _is_warm(pool: Any) -> bool:
+    processes = getattr(pool, "_pool", None)
+    return not isinstance(processes, WarmPool) or processes.is_warm

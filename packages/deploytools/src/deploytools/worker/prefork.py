@@ -3,10 +3,7 @@
 import time
 from typing import Any
 
-from celery import bootsteps
 from celery.concurrency.asynpool import AsynPool
-from celery.concurrency.prefork import TaskPool
-from celery.worker.components import Pool
 
 # How soon a pool looks again for a process that has closed its files and cannot be reaped yet; then after twice that.
 REAP_SECONDS = 0.002
@@ -48,14 +45,3 @@ def _was_handed_over(job: Any) -> bool:
     writer = job._writer() if getattr(job, "_writer", None) else None  # a generator, which ends with the last byte
     is_written = job._write_to is not None and (writer is None or writer.gi_frame is None)
     return is_written and bool(job._write_to._is_alive())
-
-
-class UsePromptPool(bootsteps.Step):
-    """Let a worker of processes have a PromptPool."""
-
-    requires = (Pool,)
-
-    def create(self, worker: Any) -> None:
-        """Choose it, before the pool starts."""
-        if isinstance(worker.pool, TaskPool):
-            worker.pool.Pool = PromptPool

@@ -19,6 +19,7 @@ from celery.signals import before_task_publish, task_failure, task_postrun, task
 from deploytools.settings import current_settings
 from deploytools.stamps import stamp
 from deploytools.transport.channel import TRANSIENT, Channel
+from deploytools.worker import first_runs
 
 PROBE_QUEUE = "x_probe_queue"
 BEAT_MARK = "celery_beat_task"  # Celery's own header on what beat sends
@@ -35,6 +36,8 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     started_at: float  # seconds since the epoch
     run_seconds: float
     beat: bool  # sent by beat
+    first_run: bool  # of its task in the pool process
+    pid: int  # of the process that ran it; 0 where it is not known
 
 
 def connect() -> None:
@@ -73,6 +76,8 @@ def report_end(request: Any, error: BaseException | None, seconds: float) -> Non
             started_at=request.time_start or time.time() - seconds,
             run_seconds=seconds,
             beat=BEAT_MARK in headers,
+            first_run=request.is_first_run,
+            pid=request.worker_pid or 0,
         )
         channel.post(queue, msgspec.json.encode(report))
 
@@ -92,6 +97,7 @@ def _state_after(error: BaseException) -> str:
 def _note_start(task: Any, **_: Any) -> None:
     task.request.x_started_at = time.time()
     task.request.x_started_in = os.getpid()
+    task.request.x_first_run = first_runs.note_start(task.name, os.getpid())
 
 
 def _report_end(task: Any, state: str | None = None, **_: Any) -> None:
@@ -116,6 +122,8 @@ def _publish(app: Celery, request: Any, task_name: str, state: str, *, started_a
         started_at=started_at,
         run_seconds=time.time() - started_at,
         beat=bool(getattr(request, BEAT_MARK, None)),
+        first_run=bool(getattr(request, "x_first_run", False)),
+        pid=getattr(request, "x_started_in", None) or 0,
     )
     with app.producer_pool.acquire(block=True) as producer:
         producer.publish(
