@@ -17,6 +17,7 @@ from deploytools.inspect.doctor.evidence import (
     DeclaredQueue,
     Evidence,
     RedisFacts,
+    RunFacts,
     TaskFacts,
     WorkerFacts,
 )
@@ -88,6 +89,11 @@ HEALTHY = Evidence(
     dead={"quick": 0},
     workers=(ANSWER,),
 )
+
+
+def cold(*, first_seconds: float, **changes: Any) -> RunFacts:
+    """Runs of a task whose promise is 5 s."""
+    return replace(RunFacts(first_count=4, first_seconds=first_seconds, later_count=90, later_seconds=0.05), **changes)
 
 
 def app(**changes: Any) -> Evidence:
@@ -254,6 +260,8 @@ CASES: dict[str, tuple[Evidence, set[str]]] = {
     "results-block-publishers": (conf(evidence=app(tasks=READ), **RESULTS, redis_socket_timeout=120.0), set()),
     "pool-cannot-grow": (answer(prefetch_count=2), set()),
     "clock-is-off": (answer(clock_offset_seconds=-3.0), set()),
+    "first-runs-are-cold": (answer(runs={"shop.buy": cold(first_seconds=1.5)}), set()),
+    "warm-up-fails": (answer(warm_up_failing="warm-up shop.connect raised OSError: no route"), set()),
     "promise-broken": (
         replace(HEALTHY, queues={"quick": Backlog(depth=1, oldest_seconds=9.0)}),
         set(),
@@ -269,6 +277,20 @@ CASES: dict[str, tuple[Evidence, set[str]]] = {
     "tier-without-spare": (tier(start_within_seconds=0.5), set()),
     "replicas-missing": (tier(replicas=2), set()),
 }
+
+
+@pytest.mark.parametrize(
+    "runs",
+    [
+        cold(first_seconds=0.4),  # longer by less than a tenth of the promise
+        cold(first_seconds=1.5, later_seconds=0.6),
+        cold(first_seconds=1.5, first_count=1),
+        cold(first_seconds=1.5, later_count=9),
+    ],
+    ids=["soon", "alike", "once", "rare"],
+)
+def test_first_runs_that_cost_little_or_are_few_are_not_cold(runs: RunFacts) -> None:
+    assert found(answer(runs={"shop.buy": runs})) == set()
 
 
 def found(evidence: Evidence) -> set[str]:

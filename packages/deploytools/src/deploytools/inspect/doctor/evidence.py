@@ -144,10 +144,21 @@ class Backlog:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class RunFacts:
+    """How often a task ran in a worker, and how long on average: first runs in a pool process, and later ones."""
+
+    first_count: int = 0
+    first_seconds: float = 0.0
+    later_count: int = 0
+    later_seconds: float = 0.0
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class WorkerFacts:
     """A worker that answered. `largest` is the most processes it may have; `eta_seconds` its furthest ETA from now.
 
-    `clock_offset_seconds`: how far its clock is off ours at least; None where it cannot be asked.
+    `clock_offset_seconds`: how far its clock is off ours at least; None where it cannot be asked. `warm_up_failing`:
+    why its last process did not become warm, until one does.
     """
 
     node: str
@@ -159,6 +170,8 @@ class WorkerFacts:
     held: int = 0
     eta_seconds: float = 0.0
     clock_offset_seconds: float | None = None
+    runs: Mapping[str, RunFacts] = field(default_factory=dict)
+    warm_up_failing: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

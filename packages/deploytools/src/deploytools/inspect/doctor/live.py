@@ -16,7 +16,7 @@ from deploytools.broker.queues import count_unacked, read_queues
 from deploytools.broker.reach import is_reachable
 from deploytools.fleet import Fleet
 from deploytools.inspect.dead import count_dead_letters
-from deploytools.inspect.doctor.evidence import AppFacts, Backlog, RedisFacts, WorkerFacts
+from deploytools.inspect.doctor.evidence import AppFacts, Backlog, RedisFacts, RunFacts, WorkerFacts
 from deploytools.inspect.snapshot import REPLY_SECONDS, ask_workers
 from deploytools.transport.dead import SUFFIX
 from deploytools.worker.clock import CLOCK
@@ -122,6 +122,18 @@ def _worker(node: str, stats: dict[str, Any], said: dict[str, list[Any]], offset
         held=len(said["active"]) + len(said["reserved"]) + len(said["scheduled"]),
         eta_seconds=max((_from_now_seconds(task["eta"]) for task in said["scheduled"]), default=0.0),
         clock_offset_seconds=offset,
+        runs={task: _runs(runs) for task, runs in stats.get("first_runs", {}).items()},
+        warm_up_failing=stats.get("warm_up", {}).get("failing"),
+    )
+
+
+def _runs(runs: dict[str, dict[str, float]]) -> RunFacts:
+    means = {name: part["seconds"] / (part["count"] or 1) for name, part in runs.items()}
+    return RunFacts(
+        first_count=int(runs["first"]["count"]),
+        first_seconds=means["first"],
+        later_count=int(runs["later"]["count"]),
+        later_seconds=means["later"],
     )
 
 

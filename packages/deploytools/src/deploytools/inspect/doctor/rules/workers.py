@@ -1,6 +1,7 @@
 """Workers that answer."""
 
-from deploytools.inspect.doctor.evidence import AppFacts, WorkerFacts
+from deploytools.fleet import Fleet
+from deploytools.inspect.doctor.evidence import AppFacts, RunFacts, WorkerFacts
 from deploytools.inspect.doctor.finding import Severity
 from deploytools.inspect.doctor.rule import Signs, rule
 
@@ -8,6 +9,10 @@ Workers = tuple[WorkerFacts, ...]
 
 # Waits are a difference of two hosts' clocks: this much spoils a promise of one second.
 MOST_OFFSET_SECONDS = 0.5
+# A first run is cold if it takes this many times as long as later ones, and longer by this part of the promise.
+COLD_TIMES, COLD_SHARE = 3.0, 0.1
+# Means of fewer runs say nothing.
+MIN_FIRST_RUNS, MIN_LATER_RUNS = 2, 10
 
 
 @rule(
@@ -37,3 +42,42 @@ def clock_is_off(workers: Workers) -> Signs:
         offset = worker.clock_offset_seconds
         if offset is not None and abs(offset) > MOST_OFFSET_SECONDS:
             yield worker.node, f"{offset:+.1f} s at least"
+
+
+@rule(
+    Severity.WARNING,
+    consequence="Each new pool process makes the queue behind it wait: at a start, in a burst, when one is recycled.",
+    fix='Name what the task imports late in the tier\'s `preload = ["…"]`; open its clients in a function with '
+    "`@deploytools.worker.warm_up`.",
+    source="inspect stats: first_runs; run: 1.3 to 2.4 s instead of 0.02 to 0.1 s",
+)
+def first_runs_are_cold(fleet: Fleet, workers: Workers) -> Signs:
+    """The first run of a task in a pool process takes far longer than later ones."""
+    for worker in workers:
+        for task, runs in worker.runs.items():
+            first = f"{runs.first_seconds:.2f} s in {runs.first_count} first runs"
+            if _is_cold(runs, fleet.tier_of_task(task).start_within_seconds):
+                yield f"{worker.node}: {task}", f"{first}, {runs.later_seconds:.2f} s in {runs.later_count} later ones"
+
+
+@rule(
+    Severity.ERROR,
+    consequence="The worker has fewer processes than it should, or takes no tasks at all; it tries again ever later.",
+    fix="Correct what the warm-up needs; its log line names the error. The worker needs no restart.",
+    source="inspect stats: warm_up",
+)
+def warm_up_fails(workers: Workers) -> Signs:
+    """Pool processes end before they are warm."""
+    for worker in workers:
+        if worker.warm_up_failing:
+            yield worker.node, worker.warm_up_failing
+
+
+def _is_cold(runs: RunFacts, promise_seconds: float) -> bool:
+    enough = runs.first_count >= MIN_FIRST_RUNS and runs.later_count >= MIN_LATER_RUNS
+    longer_seconds = runs.first_seconds - runs.later_seconds
+    return (
+        enough
+        and runs.first_seconds > COLD_TIMES * runs.later_seconds
+        and longer_seconds > COLD_SHARE * promise_seconds
+    )
