@@ -7,6 +7,7 @@ import threading
 import time
 from statistics import median
 
+import psutil
 import pytest
 
 from deploytools.load.histogram import histogram, quantile_seconds
@@ -14,7 +15,9 @@ from deploytools.load.profile import Full, Profile, Stream
 from deploytools.load.session import LoadSession
 from deploytools.load.workload import Offer, Workload
 from deploytools.testing.fleet import FleetUnderTest
+from deploytools.testing.processes import Running
 from deploytools.testing.project import ProjectUnderTest
+from deploytools.testing.waiting import DEADLINE_SECONDS, wait_until
 from deploytools.worker.synthetic import SERVE
 
 SERVICE_SECONDS, RUN_SECONDS, STOPPED_SECONDS, PER_SECOND, PROCESSES = 0.05, 20.0, 2.0, 20.0, 8
@@ -92,6 +95,36 @@ def test_one_shared_worker_breaks_the_tightest_promise_under_a_flood(project: Pr
     assert done.returncode == 1, done.stderr
     assert "tier high: wait p99 is" in done.stderr
     assert "x the promise of 0.5 s" in done.stderr
+
+
+def test_a_run_whose_saturating_process_dies_says_so_and_calls_nothing_lost(project: ProjectUnderTest) -> None:
+    project.start_command("worker.dev").wait_for_log(" ready.")
+    run = project.start_command("load.run", "flood", "--seconds", "6", "--synthetic", "0.05")
+    run.wait_for_log("All users spawned")
+
+    offloaded(run).kill()
+
+    assert run.wait(deadline_seconds=DEADLINE_SECONDS) == 1, run.log()
+    assert "the process that prepares and saturates ended with -9" in run.log()
+    assert "never heard of" not in run.log()
+
+
+def test_what_sends_ends_with_a_run_that_is_killed(project: ProjectUnderTest) -> None:
+    project.start_command("worker.dev").wait_for_log(" ready.")
+    run = project.start_command("load.run", "flood", "--seconds", "60", "--synthetic", "0.05")
+    run.wait_for_log("All users spawned")
+    below = run.children()
+    assert offloaded(run) in below
+
+    run.signal(signal.SIGKILL)
+
+    wait_until(lambda: not [process for process in below if process.is_running()], "the end of what the run started")
+
+
+def offloaded(run: Running) -> psutil.Process:
+    """Return the process that makes arguments and saturates tiers."""
+    [found] = [process for process in run.children() if "deploytools.load.offloaded" in process.cmdline()]
+    return found
 
 
 def test_an_unknown_profile_is_one_clear_line(project: ProjectUnderTest) -> None:

@@ -8,13 +8,14 @@ interactive prompt (`celery repl`, by click-repl and prompt-toolkit) is a sevent
 Below a supervisor (`DEPLOYTOOLS_SUPERVISED`) the process ends when that one dies, however it dies (Linux only).
 """
 
-import ctypes
 import importlib.metadata
 import os
 import signal
 import sys
 from types import ModuleType
 from typing import Any
+
+from deploytools.lifeline import end_with_parent
 
 _entry_points = importlib.metadata.entry_points
 
@@ -31,16 +32,11 @@ def _no_prompt() -> ModuleType:
     return stand_in
 
 
-def _end_with_supervisor() -> None:
-    pr_set_pdeathsig = 1  # linux/prctl.h
-    ctypes.CDLL(None).prctl(pr_set_pdeathsig, signal.SIGTERM)
-
-
 def main() -> int:
     """Run `celery` with the arguments of this process."""
     # Not for grandchildren: a task that starts a program of its own is that program's business.
-    if os.environ.pop("DEPLOYTOOLS_SUPERVISED", None) and sys.platform == "linux":
-        _end_with_supervisor()
+    if os.environ.pop("DEPLOYTOOLS_SUPERVISED", None):
+        end_with_parent(signal.SIGTERM)
     importlib.metadata.entry_points = _no_celery_plugins
     sys.modules["click_repl"] = _no_prompt()
     from celery.bin.celery import main as celery_main

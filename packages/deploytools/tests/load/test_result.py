@@ -43,6 +43,7 @@ def run_of(
         hops=[0.0002],
         refused=refused,
         missing_generators=missing_generators,
+        failures=(),
         duplicates=0,
         context={"machine": "a test"},
     )

@@ -1,6 +1,8 @@
 """The account of a run."""
 
-from deploytools.load.samples import Account, as_rows, from_rows
+from dataclasses import replace
+
+from deploytools.load.samples import Account, Sample, as_rows, from_rows
 
 
 def report(task_id: str, *, started_at: float = 12.5, state: str = "SUCCESS") -> dict[str, object]:
@@ -67,3 +69,29 @@ def test_samples_travel_as_plain_data() -> None:
     account.intend("a", "high", 10.0)
 
     assert from_rows(as_rows(account.samples.values())) == list(account.samples.values())
+
+
+def sample(task_id: str, *, tier: str = "low", state: str | None = None) -> Sample:
+    return Sample(id=task_id, tier=tier, intended_at=10.0, published_at=10.0, state=state)
+
+
+def test_an_adopted_task_is_outstanding_until_its_newest_record_says_otherwise() -> None:
+    account = Account()
+    account.adopt(sample("a"))
+    assert account.outstanding("low") == 1
+
+    account.adopt(replace(sample("a"), state="SUCCESS"))
+    account.adopt(replace(sample("a"), state="SUCCESS", publish_seconds=0.1))
+
+    assert (account.outstanding("low"), len(account.samples)) == (0, 1)
+
+
+def test_tasks_of_a_process_that_died_are_unknown_and_not_lost() -> None:
+    account = Account()
+    account.intend("ours", "high", 10.0)
+    account.adopt(sample("running"))
+    account.adopt(sample("done", state="SUCCESS"))
+
+    assert account.forget_unheard(["low"]) == 1
+
+    assert (account.unheard(), account.outstanding(), set(account.samples)) == (["ours"], 1, {"ours", "done"})

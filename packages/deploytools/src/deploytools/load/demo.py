@@ -13,11 +13,12 @@ from celery import Celery
 from deploytools.errors import VerdictError
 from deploytools.fleet import Fleet
 from deploytools.inspect.snapshot import worker_names
+from deploytools.load.offloading import OffloadingSession
 from deploytools.load.profile import PROFILES
 from deploytools.load.result import TierLoad, tier_load
 from deploytools.load.samples import Account
 from deploytools.load.session import LoadSession
-from deploytools.load.workload import Workload
+from deploytools.project import Project
 from deploytools.transport.channel import STAGE_SUFFIX
 
 START_DEADLINE_SECONDS = 60.0
@@ -66,17 +67,17 @@ class Demo:
 
     app: Celery
     fleet: Fleet
-    workload: Workload
+    project: Project
     probe_queue: str
     watch: Callable[[float, Account], None]
 
     def run(self, *, seconds: float, abandoned: Event) -> DemoResult:
         """Wait for the workers, offer load for some seconds, wait for what is still running; return the account."""
-        session = LoadSession(
+        session = OffloadingSession(
             app=self.app,
             fleet=self.fleet,
             profile=PROFILES["flood"],
-            workload=self.workload,
+            project=self.project,
             reports=self.probe_queue,
         )
         session.start()
@@ -85,6 +86,8 @@ class Demo:
             self._offer(session, seconds, abandoned)
         finally:
             session.drain(abandoned)
+        if session.failure:
+            raise VerdictError(f"{session.failure}: the demo has no account: see its log above, and try again")
         return self._account(session.account)
 
     def _offer(self, session: LoadSession, seconds: float, abandoned: Event) -> None:

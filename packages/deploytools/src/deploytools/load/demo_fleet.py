@@ -39,7 +39,7 @@ def run_demo(*, seconds: float) -> tuple[DemoResult, list[Shown]]:
     broker.start()
     try:
         source = _load_source(project, fleet)
-        result = asyncio.run(_run(current_project(), fleet, source, broker, seconds))
+        result = asyncio.run(_run(current_project(), fleet, broker, seconds))
         return result, list(source.show())
     finally:
         broker.stop()
@@ -53,7 +53,7 @@ def _load_source(project: Project, fleet: Fleet) -> Source:
     return source
 
 
-async def _run(project: Project, fleet: Fleet, source: Source, broker: EmbeddedBroker, seconds: float) -> DemoResult:
+async def _run(project: Project, fleet: Fleet, broker: EmbeddedBroker, seconds: float) -> DemoResult:
     log_path = project.state / "fleet.log"
     abandoned = Event()
     with log_path.open("w") as log, progress(seconds) as watch:
@@ -61,7 +61,7 @@ async def _run(project: Project, fleet: Fleet, source: Source, broker: EmbeddedB
         running = asyncio.create_task(supervisor.run())
         running.add_done_callback(lambda _: abandoned.set())
         try:
-            return await asyncio.to_thread(_offer, project, fleet, source, watch, seconds, abandoned)
+            return await asyncio.to_thread(_offer, project, fleet, watch, seconds, abandoned)
         finally:
             if not running.done():
                 supervisor.stop()
@@ -71,7 +71,6 @@ async def _run(project: Project, fleet: Fleet, source: Source, broker: EmbeddedB
 def _offer(
     project: Project,
     fleet: Fleet,
-    source: Source,
     watch: Callable[[float, Account], None],
     seconds: float,
     abandoned: Event,
@@ -79,7 +78,7 @@ def _offer(
     demo = Demo(
         app=load_app(project, fleet),
         fleet=fleet,
-        workload=source.prepare(),
+        project=project,
         probe_queue=PROBE_QUEUE,
         watch=watch,
     )

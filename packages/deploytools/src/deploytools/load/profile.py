@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from math import ceil
 from random import Random
 
 from deploytools.fleet import Fleet, Tier
@@ -14,6 +15,11 @@ class Stream:
 
     per_second: float
     even: bool = False
+
+    @property
+    def ahead(self) -> int:
+        """How many calls to keep ready: those of two seconds, and some for arrivals that come close together."""
+        return 10 + ceil(2 * self.per_second)
 
     def arrivals(self, random: Random) -> Iterator[float]:
         """Yield when to send, in seconds from the start."""
@@ -30,6 +36,11 @@ class Bursts:
 
     size: int
     every_seconds: float
+
+    @property
+    def ahead(self) -> int:
+        """How many calls to keep ready: those of a burst."""
+        return self.size
 
     def arrivals(self, _: Random) -> Iterator[float]:
         """Yield when to send, in seconds from the start."""

@@ -87,7 +87,8 @@ class TierLoad:
 class RunResult:
     """A whole run. `context`: where and with what; `generator_slip_p99_seconds`: whether it can be believed.
 
-    `missing_generators`: how many processes that sent tasks did not hand over their part of the account.
+    `missing_generators`: how many processes that sent tasks did not hand over their part of the account. `failures`:
+    why parts that were handed over are incomplete.
     """
 
     profile: str
@@ -95,6 +96,7 @@ class RunResult:
     refused: int
     may_be_refused: bool
     missing_generators: int
+    failures: tuple[str, ...]
     duplicates: int
     hop_seconds: float | None
     generator_slip_p99_seconds: float
@@ -111,6 +113,7 @@ class RunResult:
             )
         if self.missing_generators:
             found.insert(0, f"{self.missing_generators} of the generators ended without an account: see their logs")
+        found[:0] = self.failures
         if self.refused and not self.may_be_refused:
             found.append(f"the broker refused {self.refused} tasks: is it up, and has it memory left?")
         found += self._clock_problems()
@@ -141,6 +144,7 @@ def sum_up(
     hops: Sequence[float],
     refused: int,
     missing_generators: int,
+    failures: Sequence[str],
     duplicates: int,
     context: dict[str, Any],
 ) -> RunResult:
@@ -161,6 +165,7 @@ def sum_up(
         refused=refused,
         may_be_refused=profile.may_be_refused,
         missing_generators=missing_generators,
+        failures=tuple(failures),
         duplicates=duplicates,
         hop_seconds=median(hops) if hops else None,
         generator_slip_p99_seconds=quantile_seconds(histogram(scheduled), 99) or 0.0,

@@ -106,4 +106,5 @@ def _offer(project: Project, fleet: Fleet, argv: list[str], abandoned: Event) ->
 
 
 def _run_locust(project: Project, argv: list[str]) -> int:
-    return subprocess.run(argv, check=False, env=environment_with(), cwd=project.root).returncode
+    env = environment_with(DEPLOYTOOLS_SUPERVISED="1")
+    return subprocess.run(argv, check=False, env=env, cwd=project.root).returncode

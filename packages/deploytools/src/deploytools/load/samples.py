@@ -69,6 +69,21 @@ class Account:
             self._outstanding[sample.tier] -= sample.state is None  # it may have run although the answer was lost
             self.refused += 1
 
+    def adopt(self, sample: Sample) -> None:
+        """Take over what another process of this run knows of a task it sends; its newest record counts."""
+        with self._lock:
+            before = self.samples.get(sample.id)
+            self.samples[sample.id] = sample
+            self._outstanding[sample.tier] += (sample.state is None) - (before is not None and before.state is None)
+
+    def forget_unheard(self, tiers: Iterable[str]) -> int:
+        """Remove tasks whose process can no longer hear of them: they are not lost, but unknown. Return how many."""
+        with self._lock:
+            unknown = [id_ for id_, sample in self.samples.items() if sample.state is None and sample.tier in tiers]
+            for id_ in unknown:
+                self._outstanding[self.samples.pop(id_).tier] -= 1
+            return len(unknown)
+
     def hear(self, report: Mapping[str, Any]) -> Sample | None:
         """Note a probe's report; return the sample if it is new and ours."""
         with self._lock:

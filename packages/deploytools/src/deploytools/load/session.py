@@ -2,9 +2,10 @@
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
+from itertools import islice
 from random import Random
 from threading import Event, Thread
 from typing import Any
@@ -17,7 +18,7 @@ from deploytools.fleet import Fleet, Tier
 from deploytools.load.hop import measure_hops
 from deploytools.load.profile import Full, Profile
 from deploytools.load.samples import Account, Sample
-from deploytools.load.workload import Offer, Workload
+from deploytools.load.workload import Call, Workload
 from deploytools.worker.probe import PROBE_QUEUE
 
 logger = logging.getLogger(__name__)
@@ -47,27 +48,25 @@ class LoadSession:
 
     def start(self) -> None:
         """Listen for reports, and measure the broker's hop; raise BrokerUnreachableError."""
+        self.listen()
+        self._publish_first()
+        self._spawn(lambda: measure_hops(self.app, self.hops, stop=self._heard_all))
+
+    def listen(self) -> None:
+        """Listen for reports; raise BrokerUnreachableError."""
         ready = Event()
         self._spawn(lambda: self._listen(ready))
-        self._spawn(lambda: measure_hops(self.app, self.hops, stop=self._heard_all))
         if not ready.wait(READY_DEADLINE_SECONDS):
             raise BrokerUnreachableError("the broker gave no queue for reports: is it up, and has it memory left?")
 
     def offer(self, tier: Tier, *, seed: int) -> None:
-        """Send a tier's tasks as the profile wants them, until told to stop."""
-        offers = self.workload.of_tier(self.fleet, tier)
-        if not offers:
-            self._sending_over.wait()
-            return
+        """Send a tier's tasks as the profile wants them, until `stop_sending`."""
         shape, random = self.profile.shape(self.fleet, tier), Random(seed)  # noqa: S311 — reproducible on purpose
         if isinstance(shape, Full):
-            self._fill(tier, offers, random, outstanding=shape.tasks_per_process * tier.autoscale.max)
-            return
-        started_at = time.time()
-        for arrival in shape.arrivals(random):
-            if self._sending_over.wait(max(0.0, started_at + arrival - time.time())):
-                return
-            self._publish(tier, random.choice(offers), random, intended_at=started_at + arrival)
+            self._saturate(tier, shape, random)
+        else:
+            self._keep_schedule(tier, shape.arrivals(random), self._calls(tier, random))
+        self._sending_over.wait()
 
     def stop_sending(self) -> None:
         """Send no more."""
@@ -80,26 +79,49 @@ class LoadSession:
         while self.account.outstanding() and time.monotonic() < give_up_at:
             if abandoned.wait(LOOK_AGAIN_SECONDS):
                 break
+        self._end()
+
+    def _end(self) -> None:
         self._heard_all.set()
         for thread in self._threads:
             thread.join()
 
-    def _fill(self, tier: Tier, offers: tuple[Offer, ...], random: Random, *, outstanding: int) -> None:
+    def _publish_first(self) -> None:
+        """Send a task to our own queue: the first one a process sends takes 250 ms, in which Celery sets itself up."""
+        self.app.send_task("deploytools.load.first", queue=self._reports_queue(), serializer="json")
+
+    def _reports_queue(self) -> Any:
+        from kombu import Exchange, Queue
+
+        return Queue(self.reports, Exchange(""), routing_key=self.reports, durable=False, auto_delete=True)
+
+    def _calls(self, tier: Tier, random: Random) -> Iterator[Call]:
+        return self.workload.calls(self.fleet, tier, random)
+
+    def _keep_schedule(self, tier: Tier, arrivals: Iterator[float], calls: Iterator[Call]) -> None:
+        started_at = time.time()
+        for arrival, call in zip(arrivals, calls, strict=False):  # a call is made before it is waited for
+            if self._sending_over.wait(max(0.0, started_at + arrival - time.time())):
+                return
+            self._publish(tier, call, intended_at=started_at + arrival)
+
+    def _saturate(self, tier: Tier, shape: Full, random: Random) -> None:
+        calls, outstanding = self._calls(tier, random), shape.tasks_per_process * tier.autoscale.max
         while not self._sending_over.wait(LOOK_AGAIN_SECONDS):
-            for _ in range(outstanding - self.account.outstanding(tier.name)):
+            for call in islice(calls, max(0, outstanding - self.account.outstanding(tier.name))):
                 if self._sending_over.is_set():
                     return
-                self._publish(tier, random.choice(offers), random, intended_at=time.time())
+                self._publish(tier, call, intended_at=time.time())
 
-    def _publish(self, tier: Tier, offer: Offer, random: Random, *, intended_at: float) -> None:
-        arguments, task_id = offer.make_arguments(random), uuid4().hex
+    def _publish(self, tier: Tier, call: Call, *, intended_at: float) -> None:
+        task_id = uuid4().hex
         sample, began_at = self.account.intend(task_id, tier.name, intended_at), time.perf_counter()
         try:
             self.app.send_task(
-                offer.task,
-                args=arguments,
+                call.task,
+                args=call.arguments,
                 task_id=task_id,
-                queue=offer.queue,
+                queue=call.queue,
                 headers={PROBE_QUEUE: self.reports},
             )
         except Exception as error:  # noqa: BLE001 — whatever it is, the run goes on and the account says so
@@ -110,10 +132,10 @@ class LoadSession:
             self.on_publish(sample, None)
 
     def _listen(self, ready: Event) -> None:
-        from kombu import Consumer, Exchange, Queue
+        from kombu import Consumer
         from kombu.exceptions import OperationalError
 
-        queue = Queue(self.reports, Exchange(""), routing_key=self.reports, durable=False, auto_delete=True)
+        queue = self._reports_queue()
         while not self._heard_all.is_set():
             with self.app.connection_for_read() as connection:
                 gone: Any = (*connection.connection_errors, OperationalError)
@@ -131,7 +153,9 @@ class LoadSession:
             with suppress(TimeoutError):
                 connection.drain_events(timeout=LISTEN_SECONDS)
 
-    def _hear(self, report: dict[str, object], _: object) -> None:
+    def _hear(self, report: Any, _: object) -> None:
+        if not isinstance(report, dict):
+            return  # the task of `_publish_first`
         sample = self.account.hear(report)
         if sample:
             self.on_report(sample)

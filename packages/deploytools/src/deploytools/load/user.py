@@ -12,7 +12,6 @@ tier: `publish`, `wait` and `run`. Our own histograms keep what its two digits l
 import json
 import logging
 import time
-from functools import cache
 from pathlib import Path
 from typing import Any
 from zlib import crc32
@@ -24,17 +23,15 @@ from locust.exception import StopUser
 from locust.runners import MasterRunner, WorkerRunner
 
 from deploytools.app import load_app
-from deploytools.fleet import Fleet, Tier
+from deploytools.fleet import Tier
 from deploytools.inspect.snapshot import take_snapshot
 from deploytools.load.clocks import clock_offsets
 from deploytools.load.context import run_context
+from deploytools.load.offloading import OffloadingSession
 from deploytools.load.profile import PROFILES
 from deploytools.load.result import RunResult, sum_up
 from deploytools.load.samples import Sample, as_rows, from_rows
-from deploytools.load.session import LoadSession
-from deploytools.load.workload import Offer, Workload, load_source
 from deploytools.settings import current_project
-from deploytools.worker.synthetic import SERVE
 
 logger = logging.getLogger(__name__)
 
@@ -91,11 +88,13 @@ class LoadRun:
         self.generators = environment.runner.worker_count if isinstance(environment.runner, MasterRunner) else 1
         self.result: RunResult | None = None
         self._finished = False
-        self.session = LoadSession(
+        self.session = OffloadingSession(
             app=self.app,
             fleet=self.fleet,
             profile=self.profile,
-            workload=workload(self.fleet, options.synthetic),
+            project=current_project(),
+            synthetic_seconds=options.synthetic,
+            times=options.times,
             on_publish=self._published,
             on_report=self._reported,
         )
@@ -112,6 +111,7 @@ class LoadRun:
             "hops": self.session.hops,
             "refused": account.refused,
             "duplicates": account.duplicates,
+            "failure": self.session.failure,
         }
         if isinstance(self.environment.runner, WorkerRunner):
             self.environment.runner.send_message(PART, part)
@@ -131,6 +131,7 @@ class LoadRun:
             hops=[hop for part in self.parts for hop in part["hops"]],
             refused=sum(part["refused"] for part in self.parts),
             missing_generators=max(0, self.generators - len(self.parts)),  # others may have joined later
+            failures=[part["failure"] for part in self.parts if part["failure"]],
             duplicates=sum(part["duplicates"] for part in self.parts),
             context=run_context(
                 broker=str(self.app.connection().as_uri()),
@@ -160,23 +161,13 @@ class LoadRun:
         )
 
 
-@cache
-def workload(fleet: Fleet, synthetic_seconds: float) -> Workload:
-    """Return what is offered; preparing it may take a second, so this is done before the clock of a run starts."""
-    if not synthetic_seconds:
-        return load_source(fleet).prepare()
-    return Workload(
-        offers=tuple(
-            Offer(task=SERVE, make_arguments=lambda _: (synthetic_seconds,), queue=tier.queue) for tier in fleet
-        )
-    )
-
-
 class TaskFailedError(Exception):
     """A task ended in another state than success."""
 
 
-_runs: dict[int, LoadRun] = {}  # Locust's events know the environment only
+# Locust's events know the environment only.
+_runs: dict[int, LoadRun] = {}
+_prepared: dict[int, LoadRun] = {}
 
 
 def load_run(environment: Environment) -> LoadRun:
@@ -205,8 +196,9 @@ def _prepare(environment: Environment, runner: Any, **_: Any) -> None:
     environment.stop_timeout = environment.stop_timeout or STOP_SECONDS
     if options is not None:
         options.num_users = options.spawn_rate = len(environment.user_classes)
-        if options.headless:
-            LoadRun(environment)  # imports and prepares what the run then finds ready
+        if options.headless and not isinstance(runner, MasterRunner):
+            _prepared[id(environment)] = run = LoadRun(environment)
+            run.session.prepare()
             gevent.get_hub().loop.update_now()  # else a run's time counts from before that
     if isinstance(runner, MasterRunner):
         runner.register_message(PART, lambda environment, msg: load_run(environment).parts.append(msg.data))
@@ -226,7 +218,9 @@ def _wait_until_prepared(runner: MasterRunner, workers: int) -> None:
 
 
 def _start(environment: Environment, **_: Any) -> None:
-    run = _runs[id(environment)] = LoadRun(environment)
+    run = _runs[id(environment)] = (
+        _prepared.pop(id(environment)) if id(environment) in _prepared else LoadRun(environment)
+    )
     if not isinstance(environment.runner, MasterRunner):
         run.session.start()
 

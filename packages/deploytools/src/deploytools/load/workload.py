@@ -1,6 +1,6 @@
 """What a project offers when it is asked for load: its own tasks, on real input."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from importlib import import_module
 from random import Random
@@ -8,11 +8,12 @@ from typing import Any
 
 from deploytools.errors import WorkloadError
 from deploytools.fleet import Fleet, Tier
+from deploytools.worker.synthetic import SERVE
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Offer:
-    """A task and a maker of its arguments. The maker runs just before each publish: keep it quick.
+    """A task and a maker of its arguments. The maker runs before the time to send, and may take its time.
 
     `queue` sends it elsewhere than its declared route.
     """
@@ -20,6 +21,15 @@ class Offer:
     task: str
     make_arguments: Callable[[Random], tuple[Any, ...]]
     queue: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Call:
+    """A task with its arguments, ready to be sent. `queue`: None sends it by its declared route."""
+
+    task: str
+    arguments: tuple[Any, ...]
+    queue: str | None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -31,6 +41,16 @@ class Workload:
     def of_tier(self, fleet: Fleet, tier: Tier) -> tuple[Offer, ...]:
         """Return the offers that are routed to a tier."""
         return tuple(offer for offer in self.offers if _tier(fleet, offer) == tier)
+
+    def calls(self, fleet: Fleet, tier: Tier, random: Random) -> Iterator[Call]:
+        """Yield calls of a tier's tasks without end; nothing where it has no offers.
+
+        `random` chooses the tasks. Arguments are new in each run: an id that an earlier run stored is work done.
+        """
+        offers, inputs = self.of_tier(fleet, tier), Random()  # noqa: S311 — no secret
+        while offers:
+            offer = random.choice(offers)
+            yield Call(task=offer.task, arguments=offer.make_arguments(inputs), queue=offer.queue)
 
 
 def _tier(fleet: Fleet, offer: Offer) -> Tier | None:
@@ -74,3 +94,14 @@ def load_source(fleet: Fleet) -> Source:
     if not isinstance(source, Source):
         raise WorkloadError(f"workload {fleet.workload}: it is a {type(source).__name__}, not a Source")
     return source
+
+
+def choose_workload(fleet: Fleet, synthetic_seconds: float) -> Workload:
+    """Prepare the project's own workload, or one of tasks that only take time; raise WorkloadError."""
+    if not synthetic_seconds:
+        return load_source(fleet).prepare()
+    return Workload(
+        offers=tuple(
+            Offer(task=SERVE, make_arguments=lambda _: (synthetic_seconds,), queue=tier.queue) for tier in fleet
+        )
+    )
