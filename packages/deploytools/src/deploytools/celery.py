@@ -5,16 +5,15 @@ adds Tornado and the Prometheus client to every worker: time at start, and memor
 interactive prompt (`celery repl`, by click-repl and prompt-toolkit) is a seventh of the time a worker imports for, and
 7 MiB; it is left out as well. Everything else, arguments included, is `python -m celery`.
 
-Below a supervisor (`DEPLOYTOOLS_SUPERVISED`) the process ends when that one dies, however it dies (Linux only).
+Below a supervisor the process ends when that one ends, however it ends (`deploytools.supervised`).
 """
 
-import ctypes
 import importlib.metadata
-import os
-import signal
 import sys
 from types import ModuleType
 from typing import Any
+
+from deploytools.supervised import end_with_supervisor
 
 _entry_points = importlib.metadata.entry_points
 
@@ -31,16 +30,9 @@ def _no_prompt() -> ModuleType:
     return stand_in
 
 
-def _end_with_supervisor() -> None:
-    pr_set_pdeathsig = 1  # linux/prctl.h
-    ctypes.CDLL(None).prctl(pr_set_pdeathsig, signal.SIGTERM)
-
-
 def main() -> int:
     """Run `celery` with the arguments of this process."""
-    # Not for grandchildren: a task that starts a program of its own is that program's business.
-    if os.environ.pop("DEPLOYTOOLS_SUPERVISED", None) and sys.platform == "linux":
-        _end_with_supervisor()
+    end_with_supervisor()
     importlib.metadata.entry_points = _no_celery_plugins
     sys.modules["click_repl"] = _no_prompt()
     from celery.bin.celery import main as celery_main
