@@ -3,7 +3,11 @@
 Sessions build environments and run tools, nothing else. `nox` runs what must be green.
 """
 
+import os
+import signal
 from pathlib import Path
+from threading import Thread
+from time import sleep
 
 import nox
 
@@ -14,6 +18,21 @@ nox.options.error_on_missing_interpreters = False
 nox.options.sessions = ["lint", "typecheck", "unit", "integration", "stack", "chaos"]
 
 PYTHONS = ["3.11", "3.12", "3.13"]
+
+
+# Ctrl-C: what tests have started is stopped in this time.
+INTERRUPT_SECONDS = 30
+
+
+def end_with_uv(uv: int) -> None:
+    """End when `uv run` has been killed, which passes on every other signal."""
+    while os.getppid() == uv:
+        sleep(1)
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
+if Path(f"/proc/{os.getppid()}/exe").resolve().name == "uv":
+    Thread(target=end_with_uv, args=(os.getppid(),), daemon=True).start()
 
 
 def install(session: nox.Session, *groups: str) -> None:
@@ -31,6 +50,11 @@ def install(session: nox.Session, *groups: str) -> None:
             "UV_COMPILE_BYTECODE": "1",  # each test starts processes that import all of it
         },
     )
+
+
+def run_tests(session: nox.Session, *argv: str) -> None:
+    """Run a program that ends with nox, however nox ends; see `deploytools.supervised`."""
+    session.run(*argv, env={"DEPLOYTOOLS_SUPERVISED": str(os.getpid())}, interrupt_timeout=INTERRUPT_SECONDS)
 
 
 @nox.session
@@ -53,35 +77,35 @@ def typecheck(session: nox.Session) -> None:
 def unit(session: nox.Session) -> None:
     """Run the unit tests: no network, no subprocess."""
     install(session, "test")
-    session.run("pytest", "packages", "-n", "auto", *session.posargs)
+    run_tests(session, "pytest", "packages", "-n", "auto", *session.posargs)
 
 
 @nox.session
 def integration(session: nox.Session) -> None:
     """Run the integration tests: real brokers, real worker processes."""
     install(session, "test")
-    session.run("pytest", "tests/integration", "-n", "4", *session.posargs)
+    run_tests(session, "pytest", "tests/integration", "-n", "4", *session.posargs)
 
 
 @nox.session
 def stack(session: nox.Session) -> None:
     """Run what is shipped, one test at a time: the image, the compose file, a rolling deploy."""
     install(session, "test")
-    session.run("pytest", "tests/stack", *session.posargs)
+    run_tests(session, "pytest", "tests/stack", *session.posargs)
 
 
 @nox.session
 def chaos(session: nox.Session) -> None:
     """Kill workers under load and count every task; `-- -s --kills 300 --seed 1` shows the account."""
     install(session, "test")
-    session.run("pytest", "tests/chaos", *(session.posargs or ("-n", "4", "--kills", "10")))
+    run_tests(session, "pytest", "tests/chaos", *(session.posargs or ("-n", "4", "--kills", "10")))
 
 
 @nox.session(default=False)
 def mutants(session: nox.Session) -> None:
     """Break one thing at a time; fail where the integration tests do not notice."""
     install(session, "test")
-    session.run("python", "tests/mutants.py", *session.posargs)
+    run_tests(session, "python", "tests/mutants.py", *session.posargs)
 
 
 @nox.session(default=False, venv_backend="none")

@@ -17,6 +17,8 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
+from deploytools.supervised import end_with_supervisor, supervised
+
 ROOT = Path(__file__).parents[1]
 TOOLKIT = "packages/deploytools/src"
 FLEET = "tests/projects/shop/fleet.toml"
@@ -176,7 +178,7 @@ def run_tests(folder: Path, expression: str) -> subprocess.CompletedProcess[str]
     return subprocess.run(
         [sys.executable, "-m", "pytest", "tests/integration", "-q", "-x", "--broker", "embedded", "-k", expression],
         cwd=folder,
-        env={**os.environ, "PYTHONPATH": str(folder / TOOLKIT)},
+        env={**os.environ, **supervised(), "PYTHONPATH": str(folder / TOOLKIT)},
         capture_output=True,
         text=True,
         check=False,
@@ -185,6 +187,7 @@ def run_tests(folder: Path, expression: str) -> subprocess.CompletedProcess[str]
 
 def main() -> int:
     """Run all mutants, print what became of them."""
+    end_with_supervisor()
     parser = argparse.ArgumentParser(description="Break one thing at a time; expect the suite to notice.")
     parser.add_argument("-k", default="", metavar="TEXT", help="only mutants with this in their name")
     chosen = [mutant for mutant in MUTANTS if parser.parse_args().k in mutant.name]

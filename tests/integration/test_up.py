@@ -4,6 +4,7 @@ import asyncio
 import os
 import signal
 import sys
+from contextlib import suppress
 from functools import partial
 from io import StringIO
 from typing import Any
@@ -26,6 +27,15 @@ def start_up(project: ProjectUnderTest, *, tiers: int) -> Running:
     up.wait_for_log(" ready.", times=tiers)
     up.wait_for_log("beat: Starting...")
     return up
+
+
+def programs(up: Running) -> list[psutil.Process]:
+    """Return what it supervises."""
+    found = []
+    for child in psutil.Process(up.pid).children():
+        with suppress(psutil.NoSuchProcess):  # it has just ended
+            found += [child] if "deploytools.celery" in child.cmdline() else []
+    return found
 
 
 def nap(shop: ProjectUnderTest, up: Running, *, seconds: int) -> None:
@@ -52,7 +62,7 @@ def test_every_tier_is_there_with_its_queue_processes_and_depth(project: Project
 
 def test_whatever_is_killed_comes_back_and_nothing_else_notices(shop: ProjectUnderTest) -> None:
     up = start_up(shop, tiers=2)
-    before = [child.pid for child in psutil.Process(up.pid).children()]
+    before = [program.pid for program in programs(up)]
 
     for victim in (*before, shop.broker.pid()):
         os.kill(victim, signal.SIGKILL)
@@ -63,9 +73,9 @@ def test_whatever_is_killed_comes_back_and_nothing_else_notices(shop: ProjectUnd
 
 
 def is_whole(shop: ProjectUnderTest, up: Running, *, gone: int) -> bool:
-    children = {child.pid for child in psutil.Process(up.pid).children()}
-    assert gone not in children
-    assert len(children) == 3
+    pids = {program.pid for program in programs(up)}
+    assert gone not in pids
+    assert len(pids) == 3
     assert shop.broker.is_running()
     tiers = shop.snapshot()["tiers"]
     assert {name: len(tier["workers"]) for name, tier in tiers.items()} == {"counter": 1, "store_room": 1}
@@ -92,7 +102,7 @@ def test_ctrl_c_lets_running_tasks_finish_and_leaves_nothing_behind(shop: Projec
 
     assert up.wait() == 0
     assert "slept 3" in up.log()
-    assert not [child for child in below if child.is_running() and child.status() != psutil.STATUS_ZOMBIE]
+    assert psutil.wait_procs(below, timeout=10)[1] == []
     assert not shop.broker.socket_path.exists()
 
 
@@ -109,14 +119,31 @@ def test_a_second_ctrl_c_gives_running_tasks_back(shop: ProjectUnderTest) -> Non
     assert shop.depth("store-room") == 1
 
 
-def test_workers_end_when_their_supervisor_is_killed(shop: ProjectUnderTest) -> None:
+def test_workers_finish_their_tasks_and_the_broker_stops_when_their_supervisor_is_killed(
+    shop: ProjectUnderTest,
+) -> None:
     up = start_up(shop, tiers=2)
-    children = psutil.Process(up.pid).children()
+    nap(shop, up, seconds=3)
+    below = up.children()
 
     up.signal(signal.SIGKILL)
 
-    _, alive = psutil.wait_procs(children, timeout=30)
-    assert alive == []
+    assert psutil.wait_procs(below, timeout=60)[1] == []
+    assert not shop.broker.socket_path.exists()
+    shop.broker.start()
+    assert shop.depth("store-room") == 0
+    assert shop.broker.client().hlen("unacked") == 0
+
+
+def test_a_broker_that_was_there_before_stays_when_the_supervisor_is_killed(shop: ProjectUnderTest) -> None:
+    shop.command("broker.up")
+    up = start_up(shop, tiers=2)
+    below = up.children()
+
+    up.signal(signal.SIGKILL)
+
+    assert psutil.wait_procs(below, timeout=60)[1] == []
+    assert shop.broker.is_running()
 
 
 def test_a_program_whose_child_keeps_its_output_open_is_started_again_and_stopped(shop: ProjectUnderTest) -> None:

@@ -5,17 +5,15 @@ adds Tornado and the Prometheus client to every worker: time at start, and memor
 interactive prompt (`celery repl`, by click-repl and prompt-toolkit) is a seventh of the time a worker imports for, and
 7 MiB; it is left out as well. Everything else, arguments included, is `python -m celery`.
 
-Below a supervisor (`DEPLOYTOOLS_SUPERVISED`) the process ends when that one dies, however it dies (Linux only).
+Below a supervisor the process ends when that one ends, however it ends (`deploytools.supervised`).
 """
 
 import importlib.metadata
-import os
-import signal
 import sys
 from types import ModuleType
 from typing import Any
 
-from deploytools.lifeline import end_with_parent
+from deploytools.supervised import end_with_supervisor
 
 _entry_points = importlib.metadata.entry_points
 
@@ -34,9 +32,7 @@ def _no_prompt() -> ModuleType:
 
 def main() -> int:
     """Run `celery` with the arguments of this process."""
-    # Not for grandchildren: a task that starts a program of its own is that program's business.
-    if os.environ.pop("DEPLOYTOOLS_SUPERVISED", None):
-        end_with_parent(signal.SIGTERM)
+    end_with_supervisor()
     importlib.metadata.entry_points = _no_celery_plugins
     sys.modules["click_repl"] = _no_prompt()
     from celery.bin.celery import main as celery_main

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Sequence
+from functools import partial
 
 from deploytools.broker.choice import ready_broker
 from deploytools.broker.embedded import EmbeddedBroker
@@ -18,9 +19,10 @@ def keep_running(services: Sequence[Service], settings: Settings, project: Proje
         asyncio.run(Supervisor(services=services, project=project).run())
         return
     broker = EmbeddedBroker(state=project.state)
-    started_here = broker.start()
+    started_here = broker.start(until_exit=True)
+    check = partial(broker.start, until_exit=started_here)
     try:
-        asyncio.run(Supervisor(services=services, project=project, check=broker.start).run())
+        asyncio.run(Supervisor(services=services, project=project, check=check).run())
     finally:
         if started_here:
             broker.stop()

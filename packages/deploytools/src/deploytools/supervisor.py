@@ -23,6 +23,7 @@ from honcho.printer import Message, Printer
 from deploytools.launch import child_environment
 from deploytools.project import Project
 from deploytools.services import Service
+from deploytools.supervised import supervised
 
 FIRST_RESTART_SECONDS = 0.2
 LONGEST_RESTART_SECONDS = 30.0
@@ -107,7 +108,7 @@ class Supervisor:
             stdout=PIPE,
             stderr=STDOUT,
             cwd=self.project.root,
-            env=child_environment(service.command, self.project) | {"DEPLOYTOOLS_SUPERVISED": "1"},
+            env=child_environment(service.command, self.project) | supervised(),
             process_group=0,  # a Ctrl-C in the terminal is for us; we pass on what it means
             limit=LONGEST_LINE_BYTES,
         )

@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING
 
 from deploytools.broker.address import BrokerAddress, parse_address
 from deploytools.broker.reach import is_reachable, knock
+from deploytools.broker.reaper import start_reaper
 from deploytools.errors import EmbeddedBrokerError
 
 if TYPE_CHECKING:
@@ -72,16 +73,19 @@ class EmbeddedBroker:
         """Return the process id of the running server."""
         return int(self.client().info("server")["process_id"])
 
-    def start(self) -> bool:
+    def start(self, *, until_exit: bool = False) -> bool:
         """Start it unless it runs; return whether this call started it. Safe to call from many processes at once.
 
         Only one that nobody listens for is started: a second server beside one that is slow, or still loading its data,
-        would write to the same file.
+        would write to the same file. With `until_exit`, one that this call starts is stopped after this process ends,
+        however it ends, once its clients have disconnected.
         """
         self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         with self._lock():
             if self._answers():
                 return False
+            if until_exit:
+                start_reaper(self.state.absolute())
             self._launch(find_server())
         return True
 

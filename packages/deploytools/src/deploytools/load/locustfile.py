@@ -2,10 +2,8 @@
 
 import signal
 
-from deploytools.lifeline import end_with_parent
 from deploytools.load.user import tier_users
-from deploytools.settings import current_environment
+from deploytools.supervised import end_with_supervisor
 
-if "DEPLOYTOOLS_SUPERVISED" in current_environment():
-    end_with_parent(signal.SIGKILL)  # nobody waits for this run's account any more
+end_with_supervisor(signal.SIGKILL)  # `load.run` alone reads this run's account
 globals().update(tier_users())

@@ -22,6 +22,7 @@ from deploytools.load.workload import load_source
 from deploytools.project import Project
 from deploytools.services import worker_services
 from deploytools.settings import current_project, current_settings, environment_with
+from deploytools.supervised import supervised
 from deploytools.supervisor import Supervisor
 
 ASK_TIMES = 3
@@ -106,5 +107,5 @@ def _offer(project: Project, fleet: Fleet, argv: list[str], abandoned: Event) ->
 
 
 def _run_locust(project: Project, argv: list[str]) -> int:
-    env = environment_with(DEPLOYTOOLS_SUPERVISED="1")
+    env = environment_with(**supervised())
     return subprocess.run(argv, check=False, env=env, cwd=project.root).returncode

@@ -18,8 +18,9 @@ from deploytools.broker.acl import acl_rules
 from deploytools.broker.embedded import EmbeddedBroker
 from deploytools.fleet import Fleet
 from deploytools.testing.certificates import make_certificates
-from deploytools.testing.containers import SharedContainer
+from deploytools.testing.containers import SharedContainer, share_folder
 from deploytools.testing.proxy import Proxy
+from deploytools.testing.reaper import Kind, watch
 
 EMBEDDED = "embedded"
 # An image name with this behind it: with TLS, and a user of the least rights that work.
@@ -219,7 +220,9 @@ def provide_broker(kind: str, *, session: str, folder: Path, worker: int) -> Ite
 
     Containers are shared by the test processes of a session, and outlive this block: see `containers`.
     """
+    share_folder(folder, session=session)
     if kind == EMBEDDED:
+        watch(Kind.STATE, str(folder / f"broker-{worker}"))
         embedded = EmbeddedBroker(state=folder / f"broker-{worker}")
         embedded.start()
         try:

@@ -1,7 +1,7 @@
 """Containers shared by all test processes of one pytest run, and removed at its end.
 
-The first process that needs an image starts it; the process that began the run removes all that carry its label. A run
-that was killed leaves its containers to the next one, which finds its owner dead.
+The first process that needs an image starts it; the process that began the run removes all that carry its label. After
+a run that was killed a reaper does so; the next run removes what a reaper that was killed as well has left.
 """
 
 import fcntl
@@ -15,6 +15,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import psutil
+
+from deploytools.testing.reaper import Kind, watch
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -50,6 +52,7 @@ class SharedContainer:
 
         `prepare` may change how it is started, and `name` is then what tells it from others of that image.
         """
+        share_folder(folder, session=session)
         record = folder / f"{(name or image).replace('/', '-')}.json"
         with record.with_suffix(".lock").open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
@@ -65,6 +68,12 @@ class SharedContainer:
         if code:
             raise RuntimeError(f"{' '.join(argv)}: exit code {code}: {text}")
         return text
+
+
+def share_folder(folder: Path, *, session: str) -> None:
+    """Make the folder of a run; it is removed after the run, with the run's containers, however the run ends."""
+    folder.mkdir(mode=0o700, exist_ok=True)
+    watch(Kind.RUN, session, str(folder))
 
 
 @cache
@@ -124,6 +133,8 @@ def is_alive(session: str) -> bool:
     """Say whether the process that began a run still lives."""
     pid, _, started = session.partition("-")
     try:
-        return abs(psutil.Process(int(pid)).create_time() - float(started)) < CLOCK_STEP_SECONDS
+        process = psutil.Process(int(pid))
+        is_same = abs(process.create_time() - float(started)) < CLOCK_STEP_SECONDS
+        return is_same and process.status() != psutil.STATUS_ZOMBIE
     except (psutil.NoSuchProcess, ValueError):
         return False

@@ -19,13 +19,12 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
-from redis.exceptions import RedisError
 
-from deploytools.broker.embedded import EmbeddedBroker
-from deploytools.errors import EmbeddedBrokerError
+from deploytools.supervised import end_with_parent, end_with_supervisor
 from deploytools.testing.brokers import EMBEDDED, IMAGES, MOST_TEST_PROCESSES, Broker, provide_broker
-from deploytools.testing.containers import engine_is_there, is_alive, new_session, remove_containers
+from deploytools.testing.containers import engine_is_there, new_session, remove_containers
 from deploytools.testing.fleet import FleetUnderTest
 from deploytools.testing.project import ProjectUnderTest
 
@@ -48,14 +47,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     """Choose the brokers, once a session: the processes of pytest-xdist take what the first one chose."""
-    _heed_interrupts()
+    _heed_signals()
+    _end_with_launcher(config)
     config.addinivalue_line("markers", "only_on(family): run on brokers of this family, `redis` or `rabbitmq`")
     told = getattr(config, "workerinput", {})
     config.stash[SESSION] = told.get("deploytools_session") or new_session()
-    if "deploytools_folder" not in told:
-        _remove_left_folders()
-        told = {"deploytools_folder": tempfile.mkdtemp(prefix=f"{FOLDER_PREFIX}{config.stash[SESSION]}-")}
-    config.stash[FOLDER] = Path(told["deploytools_folder"])
+    config.stash[FOLDER] = Path(told.get("deploytools_folder") or _new_folder(config.stash[SESSION]))
     config.stash[KINDS] = told.get("deploytools_brokers") or _choose_brokers(config)
 
 
@@ -154,20 +151,32 @@ def project_in(root: Path, folder: Path) -> ProjectUnderTest:
     )
 
 
-def _heed_interrupts() -> None:
-    """Let Ctrl-C end this process: one in the background of a script ignores it, and so would all that tests start."""
+def _heed_signals() -> None:
+    """Let SIGTERM and Ctrl-C end this process with its fixtures torn down.
+
+    One in the background of a script ignores Ctrl-C, and so would all that tests start.
+    """
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+    if signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
+        signal.signal(signal.SIGTERM, _interrupt_once)
 
 
-def _remove_left_folders() -> None:
-    """Remove the folders of sessions that were killed, and stop their embedded brokers."""
-    for folder in Path(tempfile.gettempdir()).glob(f"{FOLDER_PREFIX}*-*-*"):
-        if not is_alive(folder.name.removeprefix(FOLDER_PREFIX).rpartition("-")[0]):
-            with suppress(OSError, RedisError, EmbeddedBrokerError):  # another session does the same
-                for state in folder.glob("broker-*"):
-                    EmbeddedBroker(state=state).stop()
-            shutil.rmtree(folder, ignore_errors=True)
+def _interrupt_once(number: int, _: object) -> None:
+    signal.signal(number, lambda *_: None)  # where a group is signalled, `uv run` sends a second one
+    raise KeyboardInterrupt
+
+
+def _end_with_launcher(config: pytest.Config) -> None:
+    """End when pytest-xdist's first process or `uv run` is killed, or what set DEPLOYTOOLS_SUPERVISED (nox)."""
+    parent = psutil.Process().parent()
+    if parent and (hasattr(config, "workerinput") or parent.name() == "uv"):
+        end_with_parent(parent.pid)
+    end_with_supervisor()
+
+
+def _new_folder(session: str) -> Path:
+    return Path(tempfile.gettempdir()) / f"{FOLDER_PREFIX}{session}-{secrets.token_hex(4)}"
 
 
 def _choose_brokers(config: pytest.Config) -> list[str]:

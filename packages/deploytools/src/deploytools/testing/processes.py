@@ -1,15 +1,18 @@
-"""Real processes with captured output, ended at the end of the test whatever happens."""
+"""Real processes with captured output. They end with the test, however the test or its process ends."""
 
 import os
 import signal
 import subprocess
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import psutil
 
+from deploytools.testing.leftovers import kill_session
+from deploytools.testing.reaper import Kind, forget, watch
 from deploytools.testing.waiting import DEADLINE_SECONDS, wait_until
 
 STOP_DEADLINE_SECONDS = 30.0
@@ -72,13 +75,8 @@ class Running:
         return self.wait()
 
     def kill_all(self) -> None:
-        """Kill it and everything below it; nothing is left of its process group."""
-        below = self.children()
-        with suppress(ProcessLookupError):
-            os.killpg(self.pid, signal.SIGKILL)
-        for child in below:
-            with suppress(psutil.NoSuchProcess):
-                child.kill()
+        """Kill it and all processes of its session or process group."""
+        kill_session(str(self.pid))
         self.process.wait(STOP_DEADLINE_SECONDS)
 
 
@@ -91,23 +89,34 @@ def running(
     env: Mapping[str, str] | None = None,
     own_session: bool = True,
 ) -> Iterator[Running]:
-    """Start a program in a process group of its own; at the end kill what is left of it.
+    """Start a program; at the end kill what is left of it.
 
     Without `own_session` it shares CPUs by its `nice` with the others of this session, as the workers of `up` do.
     """
-    with log_path.open("wb") as log:
-        process = subprocess.Popen(
-            argv,
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=subprocess.STDOUT,
-            cwd=cwd,
-            env=env,
-            process_group=None if own_session else 0,
-            start_new_session=own_session,
-        )
-    started = Running(process, log_path)
+    with (
+        log_path.open("wb") as log,
+        started(argv, own_session=own_session, stdout=log, stderr=subprocess.STDOUT, cwd=cwd, env=env) as process,
+    ):
+        yield Running(process, log_path)
+
+
+@contextmanager
+def started(argv: Sequence[str], *, own_session: bool = True, **options: Any) -> "Iterator[subprocess.Popen[Any]]":
+    """Start a program in a session, or only a process group, of its own, with more options of `Popen`.
+
+    It is killed with all processes of that session or group at the end of the block, or of this process.
+    """
+    process: subprocess.Popen[Any] = subprocess.Popen(
+        argv,
+        stdin=subprocess.DEVNULL,
+        start_new_session=own_session,
+        process_group=None if own_session else 0,
+        **options,
+    )
+    watch(Kind.SESSION, str(process.pid))
     try:
-        yield started
+        yield process
     finally:
-        started.kill_all()
+        kill_session(str(process.pid))
+        process.wait(STOP_DEADLINE_SECONDS)
+        forget(Kind.SESSION, str(process.pid))

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from deploytools.broker.embedded import EmbeddedBroker
-from deploytools.testing.processes import Running, running
+from deploytools.testing.processes import Running, running, started
+from deploytools.testing.reaper import Kind, forget, watch
 
 COMMAND_DEADLINE_SECONDS = 110.0
 LOG_END_CHARACTERS = 6000
@@ -30,11 +31,13 @@ class ProjectUnderTest:
 
     def __enter__(self) -> "ProjectUnderTest":
         self.logs.mkdir(parents=True, exist_ok=True)
+        watch(Kind.STATE, str(self.state))
         return self
 
     def __exit__(self, *_: object) -> None:
         self.stop()
         self.broker.stop()
+        forget(Kind.STATE, str(self.state))
 
     def stop(self) -> None:
         """End what was started; the embedded broker stays."""
@@ -47,16 +50,10 @@ class ProjectUnderTest:
 
     def run(self, *argv: str, **env: str) -> subprocess.CompletedProcess[str]:
         """Run a program to its end."""
-        return subprocess.run(
-            argv,
-            cwd=self.root,
-            env=self._environment(env),
-            capture_output=True,
-            text=True,
-            timeout=COMMAND_DEADLINE_SECONDS,
-            check=False,
-            stdin=subprocess.DEVNULL,
-        )
+        environment, pipe = self._environment(env), subprocess.PIPE
+        with started(argv, cwd=self.root, env=environment, text=True, stdout=pipe, stderr=pipe) as process:
+            stdout, stderr = process.communicate(timeout=COMMAND_DEADLINE_SECONDS)
+        return subprocess.CompletedProcess(argv, process.returncode, stdout, stderr)
 
     def command(self, *words: str, **env: str) -> subprocess.CompletedProcess[str]:
         """Run one of the project's commands (`queues`, `worker.high --dry`) to its end."""

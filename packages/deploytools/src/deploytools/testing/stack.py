@@ -20,6 +20,7 @@ from deploytools.fleet import Fleet
 from deploytools.project import Project
 from deploytools.publish import send_many
 from deploytools.render import compose, prometheus
+from deploytools.testing.reaper import Kind, forget, watch
 from deploytools.testing.waiting import wait_until
 from deploytools.worker import install
 from deploytools.worker.probe import PROBE_QUEUE
@@ -56,11 +57,13 @@ class Stack:
         return cls(root=folder, fleet=project.fleet(), image=image)
 
     def __enter__(self) -> "Stack":
+        watch(Kind.COMPOSE, self.name)
         init_secrets(self.secrets, self.fleet)
         return self
 
     def __exit__(self, *_: object) -> None:
         self.compose("--profile", "*", "down", "--volumes", "--timeout", "5")
+        forget(Kind.COMPOSE, self.name)
 
     @property
     def secrets(self) -> Path:
