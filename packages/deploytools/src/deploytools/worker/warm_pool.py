@@ -13,6 +13,7 @@ import os
 import signal
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import suppress
 from itertools import count
 from time import monotonic
 from typing import Any
@@ -113,10 +114,12 @@ class WarmPool(PromptPool):
         self.register_with_event_loop(hub)
         ticking = hub.call_repeatedly(TICK_SECONDS, state.maybe_shutdown)  # the loop sleeps until something is due
         loop = hub.create_loop()
-        while not self.is_warm:
-            state.maybe_shutdown()
-            next(loop)
-        ticking.cancel()
+        try:
+            while not self.is_warm:
+                state.maybe_shutdown()
+                next(loop)
+        finally:
+            ticking.cancel()
 
     def did_start_ok(self) -> bool:
         """Say yes: the worker has waited for its processes, and replaced those that did not start."""
@@ -154,7 +157,7 @@ class WarmPool(PromptPool):
         self._tasks_run[process.pid] += 1
         if process in self._retiring:
             process.terminate_controlled()
-        else:
+        elif warming.is_worn(self._tasks_run[process.pid], self._max_tasks):
             self._start_successor()
 
     def _create_worker_process(self, i: int) -> Any:
@@ -220,10 +223,9 @@ class WarmPool(PromptPool):
         return [each for each in self._pool if self._stays(each)]
 
     def _start_successor(self) -> None:
-        """Start one process more, where one is worn; one at a time, for a start is work for a busy host."""
-        staying = self._staying()
-        worn = any(warming.is_worn(self._tasks_run[each.pid], self._max_tasks) for each in staying)
-        if worn and len(staying) == self._processes and monotonic() >= self.starts.retry_at:
+        """Start one process more; one at a time, for a start is work for a busy host."""
+        may_start = self._state == RUN and monotonic() >= self.starts.retry_at
+        if may_start and len(self._staying()) == self._processes:
             self._add_process()
 
     def _retire_surplus(self) -> None:
@@ -238,3 +240,10 @@ class WarmPool(PromptPool):
             self._hub.remove_writer(process.inqW_fd)
         if process.inqW_fd not in self._busy_workers:
             process.terminate_controlled()
+
+    def _kill_cold(self) -> None:
+        """Kill processes that are not warm: they have no task to finish, and a warm-up may take long."""
+        for start in self.starts.cold.values():
+            start.process._controlled_termination = True
+            with suppress(ProcessLookupError):
+                os.kill(start.process.pid, signal.SIGKILL)
