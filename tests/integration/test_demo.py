@@ -1,11 +1,14 @@
 """The main job: a fleet of its own, a mixed load, an account by tier, and nothing left."""
 
 import json
+import signal
 
 import psutil
 import pytest
 
+from deploytools.errors import RunInProgressError
 from deploytools.testing.project import ProjectUnderTest
+from deploytools.testing.waiting import DEADLINE_SECONDS, wait_until
 
 
 def test_a_demo_accounts_for_every_task_and_leaves_nothing_running(project: ProjectUnderTest) -> None:
@@ -27,6 +30,34 @@ def test_a_demo_accounts_for_every_task_and_leaves_nothing_running(project: Proj
     assert not list((project.state / "demo").rglob("*.sock"))
     left = [process for process in psutil.process_iter(["cmdline"]) if process.pid not in before]
     assert not [process for process in left if str(project.state) in " ".join(process.info["cmdline"] or ())]
+
+
+@pytest.mark.parametrize("words", [["demo"], ["load.run", "smoke"]])
+def test_a_second_run_refuses_and_the_first_one_goes_on(project: ProjectUnderTest, words: list[str]) -> None:
+    first = project.start_command("demo", "--seconds", "4", "--json")
+    wait_until((project.state / "demo" / "fleet.log").exists, "the first demo's fleet")
+
+    second = project.command(*words)
+
+    assert second.returncode == RunInProgressError.exit_code
+    [line] = second.stderr.splitlines()
+    assert f"another demo or load run is in progress (pid {first.pid}: deploytools demo --seconds 4 --json)" in line
+    assert f"kill -INT {first.pid}" in line
+    assert first.wait(deadline_seconds=DEADLINE_SECONDS) == 0, first.log()
+    assert '"lost": 0' in first.log()
+
+
+def test_a_demo_that_was_killed_does_not_hinder_the_next(project: ProjectUnderTest) -> None:
+    killed = project.start_command("demo", "--seconds", "60")
+    log = project.state / "demo" / "fleet.log"
+    wait_until(lambda: log.exists() and " ready." in log.read_text(), "the first demo's workers")
+    killed.signal(signal.SIGKILL)
+    killed.wait()
+
+    done = project.command("demo", "--seconds", "3", "--json")
+
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["lost"] == 0
 
 
 @pytest.mark.parametrize("words", [["demo"], ["load.run", "smoke"]])

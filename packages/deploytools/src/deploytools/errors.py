@@ -8,6 +8,7 @@
     ├── EmbeddedBrokerError    7   the embedded broker cannot be started
     ├── AppError               8   the Celery application cannot be imported
     ├── WorkloadError          9   the project declares no load to offer, or one that cannot be loaded
+    ├── RunInProgressError    11   another demo or load run of this project is in progress
     └── VerdictError           1   what was checked is not as it should be: a promise, a rendered file, a deployment
 
 A message is one line: what is wrong, where, and what to try next. Commands print it and exit with the code.
@@ -60,6 +61,12 @@ class WorkloadError(FleetToolsError):
     """The project declares no load to offer, or one that cannot be loaded."""
 
     exit_code = 9
+
+
+class RunInProgressError(FleetToolsError):
+    """Another demo or load run of this project is in progress."""
+
+    exit_code = 11
 
 
 class VerdictError(FleetToolsError):

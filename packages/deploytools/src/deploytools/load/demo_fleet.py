@@ -14,6 +14,7 @@ from deploytools.broker.embedded import EmbeddedBroker
 from deploytools.fleet import Fleet
 from deploytools.load.demo import Demo, DemoResult
 from deploytools.load.demo_report import progress
+from deploytools.load.run_lock import hold_run_lock
 from deploytools.load.samples import Account
 from deploytools.load.workload import Shown, Source, load_source
 from deploytools.project import Project
@@ -30,7 +31,11 @@ def run_demo(*, seconds: float) -> tuple[DemoResult, list[Shown]]:
     What they wrote stays until the next demo.
     """
     project = current_project()
-    fleet = project.fleet()
+    with hold_run_lock(project.state):
+        return _run_on_own_broker(project, project.fleet(), seconds)
+
+
+def _run_on_own_broker(project: Project, fleet: Fleet, seconds: float) -> tuple[DemoResult, list[Shown]]:
     state = project.state / "demo"
     broker = EmbeddedBroker(state=state)
     broker.stop()  # left over from a demo that was killed

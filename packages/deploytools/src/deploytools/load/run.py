@@ -18,6 +18,7 @@ from deploytools.inspect.snapshot import worker_names
 from deploytools.load.demo import wait_for_workers
 from deploytools.load.profile import PROFILES
 from deploytools.load.report import write_report
+from deploytools.load.run_lock import hold_run_lock
 from deploytools.load.workload import load_source
 from deploytools.project import Project
 from deploytools.services import worker_services
@@ -32,16 +33,13 @@ LOCUSTFILE = Path(__file__).with_name("locustfile.py")
 def run_profile(name: str, *, seconds: float | None, synthetic_seconds: float, times: float, processes: int) -> Path:
     """Run a profile; return its HTML report, beside its JSON. Raise VerdictError if it does not pass.
 
-    Raise WorkloadError where the project declares no tasks to offer.
+    Raise WorkloadError where the project declares no tasks to offer, RunInProgressError beside another run.
     """
-    project, settings = current_project(), current_settings()
-    fleet, folder, broker = project.fleet(), project.state / "load", EmbeddedBroker(state=project.state)
-    started_here = not settings.broker_url and not broker.is_running()
+    project = current_project()
+    fleet, folder = project.fleet(), project.state / "load"
     if not synthetic_seconds:
         load_app(project, fleet)  # the workload's module is in the same folder
         load_source(fleet)
-    ready_broker(settings, project)
-    folder.mkdir(parents=True, exist_ok=True)
     result = folder / f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{name}.json"
     argv = locust_argv(
         name,
@@ -51,20 +49,28 @@ def run_profile(name: str, *, seconds: float | None, synthetic_seconds: float, t
         times=times,
         processes=processes,
     )
-    try:
-        if fleet_runs(project, fleet):
-            code = _run_locust(project, argv)
-        else:
-            code = asyncio.run(_with_fleet(project, fleet, argv))
-    finally:
-        if started_here:
-            broker.stop()
+    with hold_run_lock(project.state):
+        folder.mkdir(exist_ok=True)
+        code = _run_with_broker(project, fleet, argv)
     if not result.exists():
         raise VerdictError(f"the run ended with {code} before it had a result: its log is above")
     report, problems = write_report(result)
     if problems:
         raise VerdictError(f"{'; '.join(problems)}: see {report}")
     return report
+
+
+def _run_with_broker(project: Project, fleet: Fleet, argv: list[str]) -> int:
+    settings, broker = current_settings(), EmbeddedBroker(state=project.state)
+    started_here = not settings.broker_url and not broker.is_running()
+    ready_broker(settings, project)
+    try:
+        return (
+            _run_locust(project, argv) if fleet_runs(project, fleet) else asyncio.run(_with_fleet(project, fleet, argv))
+        )
+    finally:
+        if started_here:
+            broker.stop()
 
 
 def locust_argv(
