@@ -21,11 +21,13 @@ def test_a_demo_accounts_for_every_task_and_leaves_nothing_running(project: Proj
     assert account["lost"] == 0
     assert account["beat"]["sent"] >= 1
     assert list(account["tiers"]) == ["high", "medium", "low"]
+    assert account["passed"] == account["verdict"].startswith("every promise held")
     for tier in account["tiers"].values():
         assert tier["sent"] >= tier["done"] > 0  # on a busy machine some may be left in the broker: they are not lost
         assert tier["failed"] == 0
         assert 0 <= tier["wait_seconds"]["p50"] <= tier["wait_seconds"]["p95"] <= tier["wait_seconds"]["p99"]
         assert tier["run_seconds"]["p50"] > 0
+        assert tier["first_run"]["count"] > 0
         assert tier["held"] == (tier["wait_seconds"]["p99"] <= tier["promise_seconds"])
     assert not list((project.state / "demo").rglob("*.sock"))
     left = [process for process in psutil.process_iter(["cmdline"]) if process.pid not in before]

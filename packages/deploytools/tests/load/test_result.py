@@ -45,7 +45,7 @@ def run_of(
         missing_generators=missing_generators,
         failures=(),
         duplicates=0,
-        context={"machine": "a test"},
+        context={"machine": "a test", "versions": {"celery": "5.7.0"}},
     )
 
 
@@ -129,7 +129,8 @@ def test_the_page_needs_nothing_else_and_shows_every_tier(fleet: Fleet, tmp_path
 
     html = page.read_text()
     assert problems == []
-    assert all(f"<td>{tier.name}</td>" in html for tier in fleet)
+    assert all(html.count(f"<td>{tier.name}</td>") == 3 for tier in fleet)
+    assert "{" not in html.partition("</style>")[2]  # settings are tables, not printed dicts
     assert "http" not in html
     assert html.count("<svg") == 2
 
@@ -141,7 +142,7 @@ def test_the_page_says_how_many_a_second_although_seconds_were_empty(fleet: Flee
 
     page, _ = write_report(path)
 
-    assert "<td>5.0</td></tr>" in page.read_text()  # 200 in 40 seconds
+    assert "<tr><td>high</td><td>5.0</td>" in page.read_text()  # 200 in 40 seconds
 
 
 def test_the_page_says_of_a_promise_that_nothing_was_measured_for_it(fleet: Fleet, tmp_path: Path) -> None:

@@ -13,9 +13,10 @@ from celery import Celery
 from deploytools.errors import VerdictError
 from deploytools.fleet import Fleet
 from deploytools.inspect.snapshot import worker_names
+from deploytools.load.demo_result import DemoResult
 from deploytools.load.offloading import OffloadingSession
 from deploytools.load.profile import PROFILES
-from deploytools.load.result import TierLoad, tier_load
+from deploytools.load.result import tier_load
 from deploytools.load.samples import Account
 from deploytools.load.session import LoadSession
 from deploytools.project import Project
@@ -23,42 +24,6 @@ from deploytools.transport.channel import STAGE_SUFFIX
 
 START_DEADLINE_SECONDS = 60.0
 POLL_SECONDS = 0.1
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class DemoResult:
-    """The account of a run: by tier; accepted tasks never heard of; those the broker refused; those beat sent."""
-
-    tiers: tuple[TierLoad, ...]
-    lost: int
-    refused: int
-    sent_by_beat: int
-
-    def raise_if_lost(self) -> None:
-        """Raise VerdictError if an accepted task was neither done nor is still in the broker."""
-        if self.lost:
-            raise VerdictError(f"{self.lost} accepted tasks were lost: see the fleet's log, and report this")
-
-    def as_json(self) -> dict[str, Any]:
-        """Return the documented JSON object."""
-        return {
-            "tiers": {tier.name: _as_json(tier) for tier in self.tiers},
-            "lost": self.lost,
-            "refused": self.refused,
-            "beat": {"sent": self.sent_by_beat},
-        }
-
-
-def _as_json(tier: TierLoad) -> dict[str, Any]:
-    return {
-        "sent": tier.sent,
-        "done": tier.done,
-        "failed": tier.failed,
-        "wait_seconds": {name: tier.wait.percentiles[name] for name in ("p50", "p95", "p99")},
-        "run_seconds": {"p50": tier.run.percentiles["p50"]},
-        "promise_seconds": tier.promise_seconds,
-        "held": tier.held,
-    }
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -12,8 +12,9 @@ from deploytools.app import load_app
 from deploytools.broker.choice import broker_address
 from deploytools.broker.embedded import EmbeddedBroker
 from deploytools.fleet import Fleet
-from deploytools.load.demo import Demo, DemoResult
+from deploytools.load.demo import Demo
 from deploytools.load.demo_report import progress
+from deploytools.load.demo_result import DemoResult
 from deploytools.load.run_lock import hold_run_lock
 from deploytools.load.samples import Account
 from deploytools.load.workload import Shown, Source, load_source

@@ -7,7 +7,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from deploytools.load.demo import DemoResult
+from deploytools.load.demo_result import DemoResult
 from deploytools.load.samples import Account
 from deploytools.load.workload import Shown
 
@@ -49,6 +49,11 @@ def print_result(result: DemoResult) -> None:
     console.print(table)
     refused = f"   refused by the broker: {result.refused}" if result.refused else ""
     console.print(f"lost: {result.lost}   sent by beat: {result.sent_by_beat}{refused}")
+
+
+def print_verdict(result: DemoResult) -> None:
+    """Print the verdict, the last line of a demo."""
+    Console().print(result.verdict, style="red" if result.problems() else "green", soft_wrap=True, highlight=False)
 
 
 def print_shown(shown: Iterable[Shown]) -> None:

@@ -1,6 +1,5 @@
 """A run's report: one HTML page that needs nothing else, made from the run's JSON."""
 
-import json
 from html import escape
 from math import log10
 from pathlib import Path
@@ -10,6 +9,7 @@ from hdrh.histogram import HdrHistogram
 
 from deploytools.load.chart import Axis, Point, seconds_chart
 from deploytools.load.compare import reading
+from deploytools.load.report_tables import context_tables, first_runs_table, runs_table, waits_table
 
 # The percentile axis stretches towards the tail: each step is a nine more.
 NINES = ((0.0, "0"), (1.0, "90 %"), (2.0, "99 %"), (3.0, "99.9 %"), (4.0, "99.99 %"))
@@ -17,16 +17,18 @@ CURVE = [50 + n * 0.5 for n in range(80)] + [90 + n * 0.1 for n in range(90)] + 
 
 STYLE = """
 body { font: 15px/1.45 system-ui, sans-serif; margin: 2rem auto; max-width: 100rem; padding: 0 1rem; color: #222 }
-table { border-collapse: collapse; margin: 1rem 0 } td, th { padding: .3rem .5rem; text-align: right }
-td { border-bottom: 1px solid #ddd; white-space: nowrap } th { border-bottom: 2px solid #999 }
-td:first-child, th:first-child { text-align: left }
+table { border-collapse: collapse; margin: .5rem 0 1.5rem } td, th { padding: .3rem .6rem; text-align: right }
+caption { text-align: left; font-weight: 600; padding: .3rem 0 }
+td { border-bottom: 1px solid #ddd } th { border-bottom: 2px solid #999; vertical-align: bottom }
+.numbers { width: 100% } .numbers td { white-space: nowrap } td:first-child, th:first-child { text-align: left }
+.facts td { text-align: left; overflow-wrap: anywhere } .facts td:first-child { white-space: nowrap }
 .good { color: #1a7f37 } .bad { color: #cf222e; font-weight: 600 }
-.charts { display: flex; flex-wrap: wrap; gap: 1rem } figure { margin: 0 }
+.charts { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 30rem), 1fr)); gap: 1rem }
+figure { margin: 0 } svg { width: 100%; height: auto }
 svg text { font-size: 12px; fill: #444 } svg polyline { fill: none; stroke-width: 1.8 }
-svg .grid { stroke: #ddd; stroke-width: 1 } code { background: #f4f4f4; padding: .1rem .3rem }
-dt { font-weight: 600 } dd { margin: 0 0 .4rem 0; overflow-wrap: anywhere }
+svg .grid { stroke: #ddd; stroke-width: 1 }
 @media (prefers-color-scheme: dark) { body { background: #1b1b1b; color: #ddd } svg text { fill: #bbb }
- svg .grid { stroke: #333 } td { border-color: #333 } code { background: #2b2b2b } }
+ svg .grid { stroke: #333 } td { border-color: #333 } }
 """
 
 
@@ -56,45 +58,12 @@ def render(run: dict[str, Any]) -> str:
     )
     return (
         f"<!doctype html><html lang='en'><meta charset='utf-8'><title>{escape(title)}</title><style>{STYLE}</style>"
-        f"<h1>{escape(title)}</h1>{verdict}{_tiers_table(run)}"
+        f"<h1>{escape(title)}</h1>{verdict}{waits_table(run)}{runs_table(run)}"
         f"<div class='charts'>{_figure('Wait by percentile; dashed: the promise', _curve(run))}"
         f"{_figure('Longest wait by second of the run', _over_time(run))}</div>"
-        f"<h2>How to read this</h2><p>{HOW_TO_READ}</p>{_context(run)}</html>"
+        f"<h2>First run of a task in each pool process</h2>{first_runs_table(run)}"
+        f"<h2>How to read this</h2><p>{HOW_TO_READ}</p><h2>Where and with what</h2>{context_tables(run)}</html>"
     )
-
-
-def _tiers_table(run: dict[str, Any]) -> str:
-    head = (
-        *("tier", "sent", "done", "failed", "lost", "wait p50", "p95", "p99", "p99.9", "max", "promise", "held"),
-        *("mean wait", "floor", "run p50", "publish p99", "processes", "per second"),
-    )
-    rows = []
-    seconds = max((second["at"] + 1 for tier in run["tiers"] for second in tier["seconds"]), default=1)
-    for tier in run["tiers"]:
-        wait = tier["wait"]["percentiles"]
-        held = wait["p99"] is not None and wait["p99"] <= tier["promise_seconds"]
-        cells = (
-            *(tier[key] for key in ("name", "sent", "done", "failed", "lost")),
-            *(_ms(wait[key]) for key in ("p50", "p95", "p99", "p99.9", "p100")),
-            _ms(tier["promise_seconds"]),
-            ("yes" if held else "no") if tier["sent"] else "-",
-            *(_ms(tier[key]) for key in ("mean_wait_seconds", "floor_seconds")),
-            _ms(tier["run"]["percentiles"]["p50"]),
-            _ms(tier["publish"]["percentiles"]["p99"]),
-            tier["processes"],
-            f"{tier['sent'] / seconds:.1f}",
-        )
-        mark = "good" if held or not tier["sent"] else "bad"
-        rows.append(
-            "<tr>"
-            + "".join(
-                f'<td class="{mark}">{escape(str(cell))}</td>' if name == "held" else f"<td>{escape(str(cell))}</td>"
-                for name, cell in zip(head, cells, strict=True)
-            )
-            + "</tr>"
-        )
-    heads = "".join(f"<th>{name}</th>" for name in head)
-    return f"<table><thead><tr>{heads}</tr></thead><tbody>{''.join(rows)}</tbody></table>"
 
 
 def _figure(caption: str, chart: str) -> str:
@@ -125,24 +94,3 @@ def _over_time(run: dict[str, Any]) -> str:
     last = max((points[-1][0] for points in lines.values() if points), default=1)
     ticks = [(at, str(at)) for at in range(0, int(last) + 1, max(1, int(last) // 6))]
     return seconds_chart(lines, axis=Axis(start=0, end=last, ticks=ticks, label="seconds of the run"), levels={})
-
-
-def _context(run: dict[str, Any]) -> str:
-    facts = {
-        "hop": _ms(run["hop_seconds"]),
-        "generator: sent late, p99": _ms(run["generator_slip_p99_seconds"]),
-        "refused by the broker": run["refused"],
-        "reported twice": run["duplicates"],
-        **run["context"],
-    }
-    items = "".join(
-        f"<dt>{escape(name)}</dt><dd><code>{escape(value if isinstance(value, str) else json.dumps(value))}</code></dd>"
-        for name, value in facts.items()
-    )
-    return f"<h2>Where and with what</h2><dl>{items}</dl>"
-
-
-def _ms(seconds: float | None) -> str:
-    if seconds is None:
-        return "-"
-    return f"{seconds * 1000:,.1f} ms" if seconds < 1 else f"{seconds:,.2f} s"

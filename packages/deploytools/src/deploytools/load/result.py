@@ -6,6 +6,7 @@ from statistics import fmean, median
 from typing import Any
 
 from deploytools.fleet import Fleet, Tier
+from deploytools.load.causes import Cause, count_causes, explain
 from deploytools.load.histogram import encode, histogram, quantile_seconds
 from deploytools.load.profile import Full, Profile
 from deploytools.load.samples import Sample
@@ -22,14 +23,19 @@ MOST_CLOCK_SHARE = 0.1
 class Times:
     """Percentiles of some times in seconds ("p50", …, "p100"), and all of them as an encoded HDR histogram."""
 
+    count: int
     percentiles: dict[str, float | None]
     histogram: str
 
     @classmethod
-    def of(cls, seconds: Iterable[float]) -> "Times":
-        """Sum up some times."""
-        made = histogram(seconds)
-        return cls(percentiles={f"p{p:g}": quantile_seconds(made, p) for p in PERCENTS}, histogram=encode(made))
+    def of(cls, seconds: Iterable[float | None]) -> "Times":
+        """Sum up some times; None is left out."""
+        made = histogram(value for value in seconds if value is not None)
+        return cls(
+            count=made.get_total_count(),
+            percentiles={f"p{p:g}": quantile_seconds(made, p) for p in PERCENTS},
+            histogram=encode(made),
+        )
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -44,7 +50,11 @@ class Second:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TierLoad:
-    """One tier's account. `floor_seconds` is the M/G/c mean wait for what was measured, None where none is defined."""
+    """One tier's account. `floor_seconds` is the M/G/c mean wait for what was measured, None where none is defined.
+
+    `first_run` and `later_run` part `run` in two: the first run of a task in its pool process, and those after it.
+    `late` counts the tasks that waited longer than promised, by likely cause.
+    """
 
     name: str
     promise_seconds: float
@@ -55,6 +65,9 @@ class TierLoad:
     wait: Times
     publish: Times
     run: Times
+    first_run: Times
+    later_run: Times
+    late: dict[Cause, int]
     slip_p99_seconds: float
     mean_wait_seconds: float | None
     processes: int
@@ -74,7 +87,7 @@ class TierLoad:
         if p99 is not None and p99 > self.promise_seconds:
             found.append(
                 f"tier {self.name}: wait p99 is {p99:.3f} s, {p99 / self.promise_seconds:.1f} x the promise of "
-                f"{self.promise_seconds:g} s"
+                f"{self.promise_seconds:g} s; {explain(self.late, self.sent)}"
             )
         if self.lost:
             found.append(f"tier {self.name}: {self.lost} of {self.sent} accepted tasks were never heard of")
@@ -193,6 +206,9 @@ def tier_load(tier: Tier, samples: Sequence[Sample], processes: int) -> TierLoad
         wait=Times.of(waits),
         publish=Times.of(sample.publish_seconds for sample in samples),
         run=Times.of(runs),
+        first_run=Times.of(sample.run_seconds for sample in heard if sample.first_run),
+        later_run=Times.of(sample.run_seconds for sample in heard if not sample.first_run),
+        late=count_causes(tier, heard),
         slip_p99_seconds=quantile_seconds(histogram(sample.slip_seconds for sample in samples), 99) or 0.0,
         mean_wait_seconds=fmean(waits) if waits else None,
         processes=processes,

@@ -13,7 +13,7 @@ class Sample:
     """A task that was sent. Times are seconds of the epoch; None: not yet.
 
     The wait counts from `intended_at`, when the schedule wanted it sent: a generator or broker that falls behind makes
-    waits longer instead of hiding them (coordinated omission).
+    waits longer instead of hiding them (coordinated omission). `first_run`: of its task in its pool process.
     """
 
     id: str
@@ -25,6 +25,7 @@ class Sample:
     run_seconds: float | None = None
     state: str | None = None
     node: str = ""
+    first_run: bool = False
 
     @property
     def wait_seconds(self) -> float | None:
@@ -101,6 +102,7 @@ class Account:
                 run_seconds=report["run_seconds"],
                 state=report["state"],
                 node=report["node"],
+                first_run=report.get("first_run", False),
             )
             self.samples[sample.id] = heard
             self._outstanding[sample.tier] -= 1
