@@ -1,13 +1,23 @@
-"""Snapshots as tables."""
+"""Snapshots and dead letters as tables."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
 
 from rich.table import Table
+from rich.text import Text
 
+from deploytools.inspect.dead import DeadLetter
+from deploytools.inspect.layout import make_table
 from deploytools.inspect.snapshot import Snapshot, TierState, WorkerState
+
+LONGEST_ERROR = 200
 
 
 def workers_table(snapshot: Snapshot) -> Table:
     """Return a row a worker: where it is, and what it runs."""
-    table = _table("Workers", "tier", "queue", "worker", "processes", "running", "tasks that run now")
+    table = make_table(
+        "Workers", "tier", "queue", "worker", "processes", "running", "tasks that run now", numbers=("running",)
+    )
     for tier, worker in _rows(snapshot):
         table.add_row(
             tier.name,
@@ -22,10 +32,14 @@ def workers_table(snapshot: Snapshot) -> Table:
 
 def pools_table(snapshot: Snapshot) -> Table:
     """Return a row a worker: its pool."""
-    table = _table("Pools", "tier", "worker", "pid", "processes", "prefetch", "reserved", "tasks run", "max RSS, MiB")
+    table = make_table(
+        "Pools",
+        *("tier", "worker", "pid", "processes", "prefetch", "reserved", "tasks run", "max RSS, MiB"),
+        numbers=("pid", "prefetch", "reserved", "tasks run", "max RSS, MiB"),
+    )
     for tier, worker in _rows(snapshot):
         if worker is None:
-            table.add_row(tier.name, "[red]none[/]")
+            table.add_row(tier.name, "[red]none[/]", *[""] * 6)
             continue
         table.add_row(
             tier.name,
@@ -42,7 +56,7 @@ def pools_table(snapshot: Snapshot) -> Table:
 
 def sizes_table(snapshot: Snapshot) -> Table:
     """Return a row a worker: why its pool has this size."""
-    table = _table("Pool sizes", "tier", "worker", "processes", "why")
+    table = make_table("Pool sizes", "tier", "worker", "processes", "why")
     for tier, worker in _rows(snapshot):
         size = f"{worker.processes} of {worker.largest}" if worker else "0"
         table.add_row(tier.name, worker.node if worker else "[red]none[/]", size, worker.size_reason if worker else "")
@@ -51,7 +65,9 @@ def sizes_table(snapshot: Snapshot) -> Table:
 
 def queues_table(snapshot: Snapshot) -> Table:
     """Return a row a tier: what waits for it."""
-    table = _table("Queues", "tier", "queue", "depth", "oldest, s", "promise, s", "workers", "processes", "busy")
+    unacked = "" if snapshot.unacked is None else f"taken and not yet acknowledged: {snapshot.unacked}"
+    numbers = ("depth", "oldest, s", "promise, s", "workers", "processes", "busy")
+    table = make_table("Queues", "tier", "queue", *numbers, numbers=numbers, caption=unacked)
     for tier in snapshot.tiers:
         oldest = tier.queue.oldest_seconds
         late = oldest is not None and oldest > tier.promise_seconds
@@ -65,15 +81,18 @@ def queues_table(snapshot: Snapshot) -> Table:
             str(tier.processes),
             str(tier.busy),
         )
-    if snapshot.unacked is not None:
-        table.caption = f"taken and not yet acknowledged: {snapshot.unacked}"
     return table
 
 
-def _table(title: str, *columns: str) -> Table:
-    table = Table(title=title, title_justify="left", caption_justify="left")
-    for column in columns:
-        table.add_column(column)
+def dead_letters_table(letters: Sequence[DeadLetter]) -> Table:
+    """Return a row a dead letter: which task, why, since when."""
+    table = make_table(
+        "Dead letters", "id", "tier", "reason", "since", "task", "error", caption=f"{len(letters)} in all"
+    )
+    for letter in letters:
+        since = f"{datetime.fromtimestamp(letter.at, UTC):%Y-%m-%d %H:%M:%S}" if letter.at else "-"
+        error = Text(letter.error[:LONGEST_ERROR])  # it may hold anything, markup too
+        table.add_row(letter.id, letter.tier, letter.reason, since, letter.task or "-", error)
     return table
 
 

@@ -1,6 +1,5 @@
 """`dead.list`, `dead.show`, `dead.replay`, `dead.purge`: messages that nobody could run."""
 
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from invoke.collection import Collection
@@ -26,20 +25,15 @@ def list_(_: Any, tier: str = "", task: str = "", reason: str = "", json_: bool 
     import json
     from dataclasses import asdict
 
-    from rich.console import Console
-    from rich.table import Table
+    from deploytools.inspect.layout import print_table
+    from deploytools.inspect.tables import dead_letters_table
 
     letters = _read(tier, task, reason)
     if json_:
         for letter in letters:
             print(json.dumps(asdict(letter)))
         return
-    table = Table(title="Dead letters", title_justify="left", caption=f"{len(letters)} in all", caption_justify="left")
-    for column in ("id", "tier", "reason", "since", "task", "error"):
-        table.add_column(column, overflow="fold")
-    for letter in letters:
-        table.add_row(letter.id, letter.tier, letter.reason, _since(letter), letter.task or "-", letter.error[:200])
-    Console().print(table)
+    print_table(dead_letters_table(letters))
 
 
 @command(help={"id": "as `dead.list` shows it"}, positional=["id"])
@@ -99,10 +93,6 @@ def _take_out(letters: list["DeadLetter"], *, replay: bool) -> int:
 
     project = current_project()
     return take_out(load_app(project, project.fleet()), letters, replay=replay)
-
-
-def _since(letter: "DeadLetter") -> str:
-    return f"{datetime.fromtimestamp(letter.at, UTC):%Y-%m-%d %H:%M:%S}" if letter.at else "-"
 
 
 ns = Collection("dead", list_, show, replay, purge)

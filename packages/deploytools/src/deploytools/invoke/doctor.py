@@ -32,12 +32,10 @@ def doctor(
     """Examine fleet file, application, command lines, broker and workers for known mistakes; exit with 1 on errors."""
     import json
 
-    from rich.console import Console
-
     from deploytools.inspect.doctor.examine import examine
     from deploytools.inspect.doctor.finding import Severity
     from deploytools.inspect.doctor.gather import gather
-    from deploytools.inspect.doctor.report import render
+    from deploytools.inspect.doctor.report import print_examination
     from deploytools.inspect.doctor.sarif import write_sarif
     from deploytools.inspect.doctor.suppressions import read_suppressions
 
@@ -53,7 +51,7 @@ def doctor(
     if json_:
         print(json.dumps(examination.as_json()))
     else:
-        Console().print(render(examination))
+        print_examination(examination)
     examination.raise_if_bad(Severity(fail_on))
 
 

@@ -61,9 +61,9 @@ def show(table: Any, *, json_: bool) -> None:
     if json_:
         print(json.dumps(snapshot.as_json()))
         return
-    from rich.console import Console
+    from deploytools.inspect.layout import print_table
 
-    Console().print(table(snapshot))
+    print_table(table(snapshot))
 
 
 def _snapshot() -> "Snapshot":

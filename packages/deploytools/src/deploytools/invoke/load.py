@@ -48,18 +48,10 @@ def report(_: Any, run: str) -> None:
 @command(help={"a": "the JSON of a run", "b": "the JSON of another"}, positional=["a", "b"])
 def compare(_: Any, a: str, b: str) -> None:
     """Put the waits of two runs side by side, with a rank test."""
-    from rich.console import Console
-    from rich.table import Table
+    from deploytools.inspect.layout import print_table
+    from deploytools.load.compare import compare_runs, differences_table
 
-    from deploytools.load.compare import compare_runs
-
-    table = Table(title="Wait, ms", title_justify="left")
-    for column in ("tier", "A p50", "B p50", "A p99", "B p99", "p value", "verdict"):
-        table.add_column(column)
-    for one in compare_runs(Path(a), Path(b)):
-        numbers = (one.a_p50_seconds, one.b_p50_seconds, one.a_p99_seconds, one.b_p99_seconds)
-        table.add_row(one.tier, *(f"{number * 1000:.1f}" for number in numbers), f"{one.p_value:.2g}", one.verdict)
-    Console().print(table)
+    print_table(differences_table(compare_runs(Path(a), Path(b))))
 
 
 ns = Collection("load", run, report, compare)

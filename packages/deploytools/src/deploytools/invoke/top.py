@@ -45,8 +45,7 @@ def _print(gatherer: Any, *, seconds: float, json_: bool) -> None:
     if json_:
         print(json.dumps(as_json(earlier, later)))
         return
-    from rich.console import Console
-
+    from deploytools.inspect.layout import print_table
     from deploytools.inspect.top.cells import top_table
 
-    Console().print(top_table(compare(earlier, later), later))
+    print_table(top_table(compare(earlier, later), later))

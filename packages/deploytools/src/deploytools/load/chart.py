@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from html import escape
 from math import ceil, floor, log10
 
-WIDTH, HEIGHT, LEFT, BOTTOM, TOP, RIGHT = 620, 300, 64, 42, 16, 110
+WIDTH, HEIGHT, LEFT, BOTTOM, TOP, RIGHT = 620, 300, 64, 42, 16, 76
 COLOURS = ("#d1495b", "#00798c", "#edae49", "#66a182", "#2e4057", "#8d5b4c")
 LEAST_SECONDS = 0.0001  # what is shorter is drawn here
 
@@ -54,7 +54,7 @@ def seconds_chart(lines: Mapping[str, Sequence[Point]], *, axis: Axis, levels: M
         if name in levels:
             ends = f"{place(axis.start, levels[name])} {place(axis.end, levels[name])}"
             parts.append(f'<polyline stroke="{colour}" stroke-dasharray="4 4" points="{ends}"/>')
-    return f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" width="{WIDTH}" role="img">{"".join(parts)}</svg>'
+    return f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img">{"".join(parts)}</svg>'
 
 
 def _duration(seconds: float) -> str:

@@ -1,15 +1,17 @@
 """Two runs side by side: is one's wait really longer? A rank test on what was measured."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from hdrh.histogram import HdrHistogram
+from rich.table import Table
 
 from deploytools.errors import SettingError
+from deploytools.inspect.layout import make_table
 
 # Below this probability a difference is called real.
 SIGNIFICANT = 0.01
@@ -61,6 +63,16 @@ def _difference(tier: str, a: HdrHistogram, b: HdrHistogram) -> Difference:
         a_longer_share=float(test.statistic) / (a.get_total_count() * b.get_total_count()),
         p_value=float(test.pvalue),
     )
+
+
+def differences_table(differences: Iterable[Difference]) -> Table:
+    """Return a row a tier: its waits in both runs, and which are longer."""
+    numbers = ("A p50", "B p50", "A p99", "B p99", "p value")
+    table = make_table("Queue wait, ms", "tier", *numbers, "verdict", numbers=numbers)
+    for one in differences:
+        waits = (one.a_p50_seconds, one.b_p50_seconds, one.a_p99_seconds, one.b_p99_seconds)
+        table.add_row(one.tier, *(f"{wait * 1000:.1f}" for wait in waits), f"{one.p_value:.2g}", one.verdict)
+    return table
 
 
 @contextmanager

@@ -6,7 +6,9 @@ from contextlib import contextmanager
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
+from rich.text import Text
 
+from deploytools.inspect.layout import make_table, print_table
 from deploytools.load.demo_result import DemoResult
 from deploytools.load.samples import Account
 from deploytools.load.workload import Shown
@@ -28,15 +30,19 @@ def progress(seconds: float) -> Iterator[Callable[[float, Account], None]]:
 
 def print_result(result: DemoResult) -> None:
     """Print a run's account as a table on stdout."""
-    table = Table(title="Wait of each tier: publish → start, in milliseconds", title_justify="left")
-    table.add_column("tier", style="bold")
-    for column in ("sent", "done", "failed", "p50", "p95", "p99", "promise"):
-        table.add_column(column, justify="right")
-    table.add_column("held")
-    table.add_column("run p50", justify="right")
+    print_table(result_table(result))
+    refused = f"   refused by the broker: {result.refused}" if result.refused else ""
+    print(f"lost: {result.lost}   sent by beat: {result.sent_by_beat}{refused}")
+
+
+def result_table(result: DemoResult) -> Table:
+    """Return a row a tier: its tasks, its queue wait, and whether its promise was held."""
+    numbers = ("sent", "done", "failed", "p50", "p95", "p99", "promise")
+    title = "Queue wait (publish → start) of each tier, ms"
+    table = make_table(title, "tier", *numbers, "held", "run p50", numbers=(*numbers, "run p50"))
     for tier in result.tiers:
         table.add_row(
-            tier.name,
+            f"[bold]{tier.name}[/]",
             str(tier.sent),
             str(tier.done),
             f"[red]{tier.failed}[/]" if tier.failed else "0",
@@ -45,27 +51,28 @@ def print_result(result: DemoResult) -> None:
             "[green]yes[/]" if tier.held else "[red]no[/]",
             _milliseconds(tier.run.percentiles["p50"]),
         )
-    console = Console()
-    console.print(table)
-    refused = f"   refused by the broker: {result.refused}" if result.refused else ""
-    console.print(f"lost: {result.lost}   sent by beat: {result.sent_by_beat}{refused}")
+    return table
 
 
 def print_verdict(result: DemoResult) -> None:
     """Print the verdict, the last line of a demo."""
+    print()
     Console().print(result.verdict, style="red" if result.problems() else "green", soft_wrap=True, highlight=False)
 
 
 def print_shown(shown: Iterable[Shown]) -> None:
     """Print what the tasks have made."""
-    console = Console()
     for each in shown:
-        table = Table(title=each.title, title_justify="left")
-        for column in each.columns:
-            table.add_column(column, overflow="fold")
-        for row in each.rows:
-            table.add_row(*row)
-        console.print(table)
+        print()
+        print_table(shown_table(each))
+
+
+def shown_table(shown: Shown) -> Table:
+    """Return what the tasks have made as a table."""
+    table = make_table(shown.title, *shown.columns)
+    for row in shown.rows:
+        table.add_row(*map(Text, row))
+    return table
 
 
 def _milliseconds(seconds: float | None) -> str:

@@ -83,7 +83,10 @@ def _facts(title: str, facts: Mapping[str, Any]) -> str:
 
 
 def _fact(value: Any) -> str:
-    return " ± ".join(f"{part:g} s" for part in value) if isinstance(value, list) else str(value)
+    if not isinstance(value, list | tuple):
+        return str(value)
+    offset_seconds, uncertainty_seconds = value
+    return f"{offset_seconds * 1000:+.3f} ms ± {uncertainty_seconds * 1000:.3f} ms"
 
 
 def _table(title: str, head: Sequence[str], rows: Iterable[Sequence[Cell]], *, kind: str = "numbers") -> str:

@@ -3,6 +3,7 @@
 from rich.table import Table
 from rich.text import Text
 
+from deploytools.inspect.layout import make_table
 from deploytools.inspect.top.rows import Row
 from deploytools.inspect.top.sample import Sample
 
@@ -60,9 +61,7 @@ def fleet_line(sample: Sample) -> Text:
 
 def top_table(rows: tuple[Row, ...], sample: Sample) -> Table:
     """Return a table to print."""
-    table = Table(
-        *COLUMNS, box=None, padding=(0, 1, 0, 0), pad_edge=False, caption=fleet_line(sample), caption_justify="left"
-    )
+    table = make_table("", *COLUMNS, numbers=COLUMNS[1:-1], caption=fleet_line(sample))
     for row in rows:
         table.add_row(*cells(row))
     return table
