@@ -12,7 +12,6 @@ import os
 import shutil
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -48,12 +47,15 @@ class EmbeddedBroker:
 
     @property
     def socket_path(self) -> Path:
-        """Its Unix socket: in its folder, or in the temporary folder where that path would be too long for one."""
+        """Its Unix socket: in its folder, or in /tmp where that path would be too long for one.
+
+        Not in TMPDIR: a command in another environment would not find the server, and would start a second one.
+        """
         path = self.folder / "valkey.sock"
         if len(os.fsencode(path)) <= LONGEST_SOCKET_PATH:
             return path
         digest = hashlib.sha256(os.fsencode(path)).hexdigest()[:16]
-        return Path(tempfile.gettempdir()) / f"deploytools-{os.getuid()}-{digest}.sock"
+        return Path(f"/tmp/deploytools-{os.getuid()}-{digest}.sock")  # noqa: S108 — only its owner may open it
 
     @property
     def address(self) -> BrokerAddress:

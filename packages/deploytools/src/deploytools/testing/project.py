@@ -31,6 +31,7 @@ class ProjectUnderTest:
 
     def __enter__(self) -> "ProjectUnderTest":
         self.logs.mkdir(parents=True, exist_ok=True)
+        self._temporary_files.mkdir(exist_ok=True)
         watch(Kind.STATE, str(self.state))
         return self
 
@@ -87,4 +88,9 @@ class ProjectUnderTest:
 
     def _environment(self, more: Mapping[str, str]) -> dict[str, str]:
         inherited = {name: value for name, value in self.env.items() if not name.startswith(OWN_PREFIXES)}
-        return inherited | {"DEPLOYTOOLS_STATE": str(self.state)} | dict(more)
+        own = {"DEPLOYTOOLS_STATE": str(self.state), "TMPDIR": str(self._temporary_files)}
+        return inherited | own | dict(more)
+
+    @property
+    def _temporary_files(self) -> Path:
+        return self.logs.parent / "tmp"  # a worker that is killed leaves some
