@@ -6,6 +6,7 @@ import shutil
 import sys
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from threading import Event
 
 from deploytools.app import load_app
@@ -42,7 +43,7 @@ def _run_on_own_broker(project: Project, fleet: Fleet, seconds: float) -> tuple[
     broker.stop()  # left over from a demo that was killed
     shutil.rmtree(state, ignore_errors=True)
     use_environment(DEPLOYTOOLS_STATE=str(state), CELERY_BROKER_URL=broker.address.url)
-    broker.start()
+    broker.start(until_exit=True)
     try:
         source = _load_source(project, fleet)
         result = asyncio.run(_run(current_project(), fleet, broker, seconds))
@@ -63,7 +64,8 @@ async def _run(project: Project, fleet: Fleet, broker: EmbeddedBroker, seconds: 
     log_path = project.state / "fleet.log"
     abandoned = Event()
     with log_path.open("w") as log, progress(seconds) as watch:
-        supervisor = Supervisor(services=_services(project, fleet), project=project, output=log, check=broker.start)
+        check = partial(broker.start, until_exit=True)
+        supervisor = Supervisor(services=_services(project, fleet), project=project, output=log, check=check)
         running = asyncio.create_task(supervisor.run())
         running.add_done_callback(lambda _: abandoned.set())
         try:

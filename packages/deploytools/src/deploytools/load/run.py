@@ -62,8 +62,9 @@ def run_profile(name: str, *, seconds: float | None, synthetic_seconds: float, t
 
 def _run_with_broker(project: Project, fleet: Fleet, argv: list[str]) -> int:
     settings, broker = current_settings(), EmbeddedBroker(state=project.state)
-    started_here = not settings.broker_url and not broker.is_running()
-    ready_broker(settings, project)
+    if settings.broker_url:
+        ready_broker(settings, project)
+    started_here = not settings.broker_url and broker.start(until_exit=True)
     try:
         return (
             _run_locust(project, argv) if fleet_runs(project, fleet) else asyncio.run(_with_fleet(project, fleet, argv))
