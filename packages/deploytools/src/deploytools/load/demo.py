@@ -44,6 +44,7 @@ class Demo:
             fleet=self.fleet,
             profile=PROFILES["flood"],
             project=self.project,
+            seconds=seconds,
             reports=self.probe_queue,
         )
         session.start()

@@ -30,6 +30,10 @@ logger = logging.getLogger(__name__)
 # It imports the application and prepares the workload first, which takes 2 to 20 s on a busy machine.
 PREPARED_DEADLINE_SECONDS = 120.0
 END_DEADLINE_SECONDS = 10.0
+# Calls made before the first task is sent, for each tier: at 3 ms a call, within two seconds. A longer run makes more
+# while it sends, as soon as fewer are ready than these seconds need.
+MAX_AHEAD = 500
+KEPT_SECONDS = 5.0
 
 
 class PublishError(Exception):
@@ -40,10 +44,12 @@ class PublishError(Exception):
 class OffloadingSession(LoadSession):
     """Sends scheduled tasks itself. `synthetic_seconds` and `times` are the options of a load run.
 
-    `failure` says why the account is incomplete: the other process ended too early.
+    `seconds`: how long it is expected to send. `failure` says why the account is incomplete: the other process ended
+    too early.
     """
 
     project: Project
+    seconds: float
     workload: Workload = field(default_factory=lambda: Workload(offers=()))
     synthetic_seconds: float = 0.0
     times: float = 1.0
@@ -65,11 +71,10 @@ class OffloadingSession(LoadSession):
             env=environment_with(DEPLOYTOOLS_STATE=str(self.project.state)),
         )
         self._spawn(self._listen_to_process)
-        for tier, shape in self._shapes():
-            if not isinstance(shape, Full):
-                self._ready[tier.name] = SimpleQueue()
-                for _ in range(shape.ahead):
-                    self._order("make", tier.name)
+        for tier in self.fleet:
+            self._ready[tier.name] = SimpleQueue()
+            for _ in range(min(MAX_AHEAD, self._expect(tier, self.seconds))):
+                self._order("make", tier.name)
         self._order("prepared")
         if not self._prepared.wait(PREPARED_DEADLINE_SECONDS) or self.failure:
             raise WorkloadError(f"{self.failure or 'the workload is not prepared in time'}: see the log above")
@@ -97,12 +102,16 @@ class OffloadingSession(LoadSession):
             self._process.kill()
         super()._end()
 
-    def _shapes(self) -> list[tuple[Tier, Any]]:
-        return [(tier, self.profile.shape(self.fleet, tier)) for tier in self.fleet]
+    def _expect(self, tier: Tier, seconds: float) -> int:
+        """Return how many scheduled tasks to expect in some seconds."""
+        shape = self.profile.shape(self.fleet, tier)
+        return 0 if isinstance(shape, Full) else shape.count(seconds)
 
     def _calls(self, tier: Tier, _: Random) -> Iterator[Call]:
-        while call := self._ready[tier.name].get():
-            self._order("make", tier.name)
+        ready = self._ready[tier.name]
+        while call := ready.get():
+            if ready.qsize() < self._expect(tier, KEPT_SECONDS):
+                self._order("make", tier.name)
             yield call
 
     def _saturate(self, tier: Tier, *_: object) -> None:
@@ -148,7 +157,7 @@ class OffloadingSession(LoadSession):
         self.on_publish(sample, None if error is None else PublishError(error))
 
     def _fail(self, code: int) -> None:
-        saturated = [tier.name for tier, shape in self._shapes() if isinstance(shape, Full)]
+        saturated = [tier.name for tier in self.fleet if isinstance(self.profile.shape(self.fleet, tier), Full)]
         unknown = self.account.forget_unheard(saturated)
         self.failure = (
             f"the process that prepares and saturates ended with {code}, and {unknown} tasks of "

@@ -16,10 +16,9 @@ class Stream:
     per_second: float
     even: bool = False
 
-    @property
-    def ahead(self) -> int:
-        """How many calls to keep ready: those of two seconds, and some for arrivals that come close together."""
-        return 10 + ceil(2 * self.per_second)
+    def count(self, seconds: float) -> int:
+        """Return how many tasks to expect in some seconds, and a few more: arrivals may come close together."""
+        return 10 + ceil(self.per_second * seconds)
 
     def arrivals(self, random: Random) -> Iterator[float]:
         """Yield when to send, in seconds from the start."""
@@ -37,10 +36,9 @@ class Bursts:
     size: int
     every_seconds: float
 
-    @property
-    def ahead(self) -> int:
-        """How many calls to keep ready: those of a burst."""
-        return self.size
+    def count(self, seconds: float) -> int:
+        """Return how many tasks to expect in some seconds."""
+        return self.size * ceil(seconds / self.every_seconds)
 
     def arrivals(self, _: Random) -> Iterator[float]:
         """Yield when to send, in seconds from the start."""

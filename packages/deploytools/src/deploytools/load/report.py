@@ -34,10 +34,10 @@ svg .grid { stroke: #ddd; stroke-width: 1 }
 
 HOW_TO_READ = (
     "The queue wait of a task counts from the time at which the schedule wanted it sent until it started. The floor is "
-    "the mean wait that queueing theory (M/G/c) gives for the arrivals, run times and processes of this run. The broker "
-    "round trip is that of a bare message over the same broker. The wait of a saturated tier only says how many tasks "
-    "were kept waiting in it. A first run is the first one of a task in its pool process: where it takes much longer "
-    "than later ones, tasks behind it wait, and the tier needs preload or warm_up."
+    "the mean wait that queueing theory (M/G/c) gives for the arrivals, run times and processes of this run. The "
+    "broker round trip is that of a bare message over the same broker. The wait of a saturated tier only says how many "
+    "tasks were kept waiting in it. A first run is the first one of a task in its pool process: where it takes much "
+    "longer than later ones, tasks behind it wait, and the tier needs preload or warm_up."
 )
 
 

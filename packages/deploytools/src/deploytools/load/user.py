@@ -93,6 +93,7 @@ class LoadRun:
             fleet=self.fleet,
             profile=self.profile,
             project=current_project(),
+            seconds=options.run_time or self.profile.seconds,
             synthetic_seconds=options.synthetic,
             times=options.times,
             on_publish=self._published,
