@@ -30,6 +30,7 @@ from deploytools.testing.project import ProjectUnderTest
 
 SESSION = pytest.StashKey[str]()
 FOLDER = pytest.StashKey[Path]()  # what the processes of a session share
+TEST_PROCESSES = pytest.StashKey[list[int]]()  # of pytest-xdist
 KINDS = pytest.StashKey[list[str]]()
 FOLDER_PREFIX = "deploytools-test-"
 
@@ -62,6 +63,17 @@ def pytest_configure_node(node: Any) -> None:
     node.workerinput["deploytools_session"] = node.config.stash[SESSION]
     node.workerinput["deploytools_folder"] = str(node.config.stash[FOLDER])
     node.workerinput["deploytools_brokers"] = node.config.stash[KINDS]
+    if node.gateway.spec.popen:
+        node.config.stash.setdefault(TEST_PROCESSES, []).append(node.gateway._rinfo().pid)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
+    """Interrupt the processes of pytest-xdist at once: it waits five seconds for the end of their tests."""
+    if exitstatus == pytest.ExitCode.INTERRUPTED:
+        for pid in session.config.stash.get(TEST_PROCESSES, []):
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGTERM)
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
