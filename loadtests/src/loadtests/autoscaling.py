@@ -25,7 +25,7 @@ from deploytools.load.samples import Sample
 from deploytools.load.workload import Offer, Workload
 from deploytools.testing.waiting import wait_until
 from deploytools.worker.synthetic import SERVE
-from loadtests.bench import Bench, p99_wait_seconds, pss_mebibytes, temporary_bench
+from loadtests.bench import Bench, p99_wait_ms, pss_mebibytes, temporary_bench
 from loadtests.guide import guide_command
 from loadtests.report import Comparison, benchmark_options, print_comparisons, take_turns
 from loadtests.saturation import saturated_lower_tiers
@@ -37,14 +37,14 @@ SETTLE_SECONDS = 1.5  # the saturated tiers get the CPUs back after a start
 IDLE_DEADLINE_SECONDS = 120.0
 STOCK_BAR = 0.5  # of stock's p99 in a burst
 IDLE_MEMORY = "idle PSS, MiB"
-# measure → (digits, bar against stock)
-MEASURES: Mapping[str, tuple[int, float | None]] = {
-    "burst p99, s": (3, STOCK_BAR),
-    "burst done, s": (3, None),
-    "steady p99, s": (3, None),
-    "own tasks p99, s": (3, STOCK_BAR),
-    "own tasks done, s": (3, None),
-    IDLE_MEMORY: (0, None),
+# measure → bar against stock
+MEASURES: Mapping[str, float | None] = {
+    "burst p99, ms": STOCK_BAR,
+    "burst done, ms": None,
+    "steady p99, ms": None,
+    "own tasks p99, ms": STOCK_BAR,
+    "own tasks done, ms": None,
+    IDLE_MEMORY: None,
 }
 
 
@@ -62,11 +62,11 @@ class Side:
         burst, steady = self._send(Workload(offers=(sleeping,)), STEADY_TASKS)
         own, _ = self._send(self.bench.own_tasks(BURST_SIZE), 0)
         return {
-            "burst p99, s": p99_wait_seconds(burst),
-            "burst done, s": _done_seconds(burst),
-            "steady p99, s": p99_wait_seconds(steady),
-            "own tasks p99, s": p99_wait_seconds(own),
-            "own tasks done, s": _done_seconds(own),
+            "burst p99, ms": p99_wait_ms(burst),
+            "burst done, ms": _done_ms(burst),
+            "steady p99, ms": p99_wait_ms(steady),
+            "own tasks p99, ms": p99_wait_ms(own),
+            "own tasks done, ms": _done_ms(own),
         }
 
     def measure_memory(self) -> float:
@@ -117,16 +117,16 @@ def compare(pairs: int) -> list[Comparison]:
             ours=values("ours", measure),
             baseline=values(other, measure),
             bar=bar if other == "stock" else None,
-            digits=digits,
+            digits=0,
         )
-        for measure, (digits, bar) in MEASURES.items()
+        for measure, bar in MEASURES.items()
         for other in ("stock", "fixed")
     ]
 
 
-def _done_seconds(samples: Sequence[Sample]) -> float:
+def _done_ms(samples: Sequence[Sample]) -> float:
     ends = [(sample.started_at or 0.0) + (sample.run_seconds or 0.0) for sample in samples]
-    return max(ends) - min(sample.intended_at for sample in samples)
+    return (max(ends) - min(sample.intended_at for sample in samples)) * 1000
 
 
 def main() -> int:

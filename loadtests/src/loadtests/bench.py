@@ -143,9 +143,9 @@ def temporary_bench(name: str) -> Iterator[Bench]:
         yield Bench.of(current_project(), place.folder)
 
 
-def p99_wait_seconds(samples: Sequence[Sample]) -> float:
-    """Return the p99 queue wait, from when the schedule wanted a task sent to its start."""
-    return quantile_seconds(histogram(sample.wait_seconds or 0.0 for sample in samples), 99) or 0.0
+def p99_wait_ms(samples: Sequence[Sample]) -> float:
+    """Return the p99 queue wait in milliseconds, from when the schedule wanted a task sent to its start."""
+    return (quantile_seconds(histogram(sample.wait_seconds or 0.0 for sample in samples), 99) or 0.0) * 1000
 
 
 def pss_mebibytes(workers: Sequence[Running]) -> tuple[float, int]:

@@ -16,7 +16,6 @@ PYTHONDONTWRITEBYTECODE says here. Exit code 1: a bar is missed. Linux only: PSS
 its sharers) is the kernel's account.
 """
 
-import signal
 import subprocess
 import sys
 import time
@@ -113,7 +112,6 @@ def main() -> int:
         "--tasks", type=int, default=100, choices=range(1, 1001), metavar="N", help="tasks of each kind in each process"
     )
     options = parser.parse_args()
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends as Ctrl-C does: everything stopped, nothing left
     with prepared_launcher() as launcher:
         comparisons = [
             *compare_times(launcher, options.pairs),

@@ -1,13 +1,13 @@
 """What benchmarks share that compare: options, turns, comparisons with a bar, and the table of them."""
 
 import json
+import signal
 from argparse import ArgumentParser
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import median
 from typing import TypeVar
 
-from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.progress import track
 from rich.table import Table
@@ -55,7 +55,11 @@ def span(values: Sequence[float], digits: int) -> str:
 
 
 def benchmark_options(module: str, description: str, *, turns: str = "pairs", default: int = 5) -> ArgumentParser:
-    """Return the options of a benchmark: how many turns count, and the form of the output."""
+    """Return the options of a benchmark: how many turns count, and the form of the output.
+
+    From here on SIGTERM ends this process as Ctrl-C does: it stops what it started.
+    """
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     parser = ArgumentParser(prog=f"python -m loadtests.{module}", description=description)
     parser.add_argument(
         f"--{turns}", type=int, default=default, choices=range(1, 101), metavar="N", help=f"{turns} that count"
@@ -81,7 +85,7 @@ def take_turns(
 
 def benchmark_table(title: str, columns: Iterable[str]) -> Table:
     """Return an empty table that keeps its numbers whole at 80 columns."""
-    made = Table(title=title, title_justify="left", box=SIMPLE_HEAD)
+    made = Table(title=title, title_justify="left", box=None, padding=(0, 2, 0, 0), pad_edge=False)
     for column in columns:
         made.add_column(column, justify="right" if column else "left", no_wrap=bool(column))
     return made
