@@ -17,10 +17,10 @@ from statistics import median
 
 from rich.console import Console
 from rich.progress import track
-from rich.table import Table
 
 from deploytools.broker.embedded import EmbeddedBroker
 from deploytools.worker.probe import PROBE_QUEUE
+from loadtests.report import benchmark_table, span
 from loadtests.transports import Side, sides
 
 BAR = 0.95
@@ -75,19 +75,17 @@ def measure(drains: Mapping[str, Drain], rounds: int) -> dict[str, list[float]]:
 
 def print_table(drained: Mapping[str, list[float]]) -> None:
     """Print medians, ranges, and ratios to the first side."""
-    shown = Table()
-    for column in ("", "tasks/s", "ratio, median", "95 % interval", "bar"):
-        shown.add_column(column, no_wrap=True, justify="right" if column else "left")
+    rows = benchmark_table("Observing: median (min-max)", ("", "tasks/s", "ratio", "95 % interval", "bar"))
     baseline = next(iter(drained.values()))
     for name, values in drained.items():
-        speeds = f"{median(values):.0f} ({min(values):.0f}-{max(values):.0f})"
+        speeds = span(values, 0)
         if values is baseline:
-            shown.add_row(name, speeds)
+            rows.add_row(name, speeds)
         else:
             ratios = [one / other for one, other in zip(values, baseline, strict=True)]
             low, high = interval(ratios)
-            shown.add_row(name, speeds, f"{median(ratios):.3f}", f"{low:.3f}-{high:.3f}", f"{BAR}")
-    Console(width=100).print(shown)
+            rows.add_row(name, speeds, f"{median(ratios):.3f}", f"{low:.3f}-{high:.3f}", f"{BAR}")
+    Console().print(rows)
 
 
 def interval(values: Sequence[float]) -> tuple[float, float]:

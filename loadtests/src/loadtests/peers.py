@@ -1,16 +1,17 @@
 """Ours beside other task queues, on one Redis: `python -m loadtests.peers [--rounds 3]`.
 
-burst    an idle fleet gets 200 tasks of 5 ms at once on its high tier; the wait of the last but one in a hundred
-flood    medium and low have a backlog of 50 ms tasks; the wait on high, which gets 25 of 10 ms a second (Poisson)
+burst    an idle fleet gets 200 tasks of 5 ms at once on its high tier: p99 queue wait
+flood    medium and low have a backlog of 50 ms tasks: p50 and p99 queue wait on high, which gets 25 tasks of 10 ms a
+         second (Poisson)
 publish  calls a second of one process, for no-ops on all tiers
 drain    no-ops a second, all slots, workers stopped (SIGSTOP) while they were published
 
 All have six slots, two a tier where tiers have workers of their own, and the same task, which notes its start in a
 file. Each peer, its settings and where they are recommended: `loadtests/peers`. Each runs in an environment of its own.
-Peers take turns, the first round warms up. The table gives median, range, and the multiple of the bare hop.
+Peers take turns, another one begins each round, the first round warms up. The table gives median, range, and the
+multiple of the bare hop.
 """
 
-import argparse
 import json
 import os
 import signal
@@ -22,20 +23,20 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from statistics import median, quantiles
 from tempfile import TemporaryDirectory
 from typing import Any
 
 import redis
-from rich.console import Console
-from rich.progress import Progress
 from uv import find_uv_bin
 
 from deploytools.broker.embedded import find_server
 from deploytools.settings import environment_with
 from deploytools.testing.processes import Running, running
 from deploytools.testing.waiting import StillWaitingError, wait_until
+from loadtests.report import benchmark_options, span, take_turns
 
 FOLDER = Path(__file__).parents[2] / "peers"
 TIERS = ("high", "medium", "low")  # as in `harness`
@@ -203,19 +204,11 @@ def take_turn(peer: Peer, url: str, folder: Path) -> dict[str, float]:
 
 def compare(names: Sequence[str], rounds: int) -> dict[str, list[dict[str, float]]]:
     """Return peer → its measures, one a round."""
-    results: dict[str, list[dict[str, float]]] = {name: [] for name in names}
-    with Progress(console=Console(stderr=True)) as bar, TemporaryDirectory(prefix="peers-") as folder:
-        row = bar.add_task("building environments", total=(rounds + 1) * len(names))
+    with TemporaryDirectory(prefix="peers-") as folder:
         peers = [Peer.prepare(name) for name in names]
         with redis_server(Path(folder)) as url:
-            for turn in range(rounds + 1):
-                for peer in peers if turn % 2 else reversed(peers):
-                    bar.update(row, description=f"{peer.name}, round {turn}")
-                    measured = take_turn(peer, url, Path(folder) / peer.path.stem)
-                    bar.advance(row)
-                    if turn:
-                        results[peer.name].append(measured)
-    return results
+            takes = {peer.name: partial(take_turn, peer, url, Path(folder) / peer.path.stem) for peer in peers}
+            return take_turns(takes, rounds, "measuring", warm_up=True)
 
 
 def table(results: Mapping[str, list[dict[str, float]]]) -> str:
@@ -228,19 +221,15 @@ def table(results: Mapping[str, list[dict[str, float]]]) -> str:
         for measure, (_, digits) in MEASURES.items():
             values = [turn[measure] for turn in turns]
             times = median(values) / median([turn[measure] for turn in floor]) if floor else 1.0
-            cells.append(
-                f"{median(values):.{digits}f} ({min(values):.{digits}f}-{max(values):.{digits}f}) {times:.2g}x"
-            )
+            cells.append(f"{span(values, digits)} {times:.2g}x")
         lines.append(f"| {name} | {' | '.join(cells)} |")
     return "\n".join(lines)
 
 
 def main() -> int:
     """Compare, and print."""
-    parser = argparse.ArgumentParser(prog="python -m loadtests.peers", description="Compare task queues on one Redis.")
-    parser.add_argument("--rounds", type=int, default=3, choices=range(1, 101), metavar="N", help="rounds that count")
+    parser = benchmark_options("peers", "Compare task queues on one Redis.", turns="rounds", default=3)
     parser.add_argument("--only", nargs="+", choices=PEERS, default=list(PEERS), metavar="PEER", help="not all of them")
-    parser.add_argument("--json", action="store_true", help="print one JSON object on stdout")
     options = parser.parse_args()
     results = compare(options.only, options.rounds)
     print(json.dumps(results) if options.json else table(results))

@@ -1,8 +1,9 @@
 """A plain Celery application, as a baseline: without anything of ours.
 
-Workers import it as `loadtests.plain:app`. It has the task modules of the project's application and the libraries its
-workers import before they fork, the tasks of `deploytools.worker.synthetic`, and the probe that tells a benchmark when
-tasks started; queues, acknowledgement, autoscaler and transport are Celery's defaults.
+Workers import it as `loadtests.plain:app`. It has the task modules of the project's application, the tasks of
+`deploytools.worker.synthetic`, and the reports that tell a benchmark when tasks started; queues, acknowledgement,
+autoscaler and transport are Celery's defaults. Libraries that tasks import when they run are imported in each pool
+process, as in any application without `preload`.
 """
 
 import sys
@@ -31,8 +32,5 @@ def import_tasks_without_app(package_name: str) -> None:
 _project = current_project()
 app = Celery("plain", broker=broker_address(current_settings(), _project).url)
 app.conf.update(include=["deploytools.worker.synthetic"], task_ignore_result=True)
-_fleet = _project.fleet()
-_tasks = _fleet.app.partition(":")[0]
-import_tasks_without_app(_tasks)
-import_module(f"{_tasks.partition('.')[0]}.core.libraries").connect(_fleet)  # as the application's workers do
+import_tasks_without_app(_project.fleet().app.partition(":")[0])
 probe.connect()

@@ -9,7 +9,6 @@ Everything but the transport is alike; no process is replaced meanwhile. Sides t
 the first turn warms up.
 """
 
-import argparse
 import json
 import sys
 import time
@@ -24,7 +23,6 @@ from threading import Timer
 import kombu.pools
 from celery import Celery
 from rich.console import Console
-from rich.progress import Progress
 from rich.table import Table
 
 from deploytools.broker.embedded import EmbeddedBroker
@@ -40,6 +38,7 @@ from deploytools.testing.processes import Running, running
 from deploytools.testing.waiting import wait_until
 from deploytools.worker import install
 from deploytools.worker.synthetic import SERVE
+from loadtests.report import benchmark_options, benchmark_table, span, take_turns
 
 NO_OPS, BACKLOG, CALLS, HOPS, HOPS_PER_SECOND, IDLE_SECONDS = 15000, 1500, 1500, 150, 50.0, 5.0
 FLEET = """
@@ -213,46 +212,33 @@ def sides() -> Iterator[list[Side]]:
 
 def compare(pairs: int) -> dict[str, list[dict[str, float]]]:
     """Return side → its measures, one a turn."""
-    with sides() as both, Progress(console=Console(stderr=True)) as bar:
-        row = bar.add_task("measuring", total=2 * (pairs + 1))
-        results: dict[str, list[dict[str, float]]] = {side.name: [] for side in both}
-        for turn in range(pairs + 1):
-            for side in both if turn % 2 else reversed(both):
-                measured = side.measure()
-                bar.advance(row)
-                if turn:
-                    results[side.name].append(measured)
-        return results
+    with sides() as both:
+        return take_turns({side.name: side.measure for side in both}, pairs, "measuring", warm_up=True)
 
 
 def table(results: Mapping[str, list[dict[str, float]]]) -> Table:
     """Return medians, ranges, ratios and bars."""
-    rows = Table(title="Transports: median (min-max)", title_justify="left")
-    for column in ("", "stock", "hardened", "hardened / stock", "bar"):
-        rows.add_column(column, no_wrap=True, justify="right" if column else "left")
+    rows = benchmark_table("Transports: median (min-max)", ("", "stock", "hardened", "ratio", "bar"))
     middle: dict[tuple[str, str], float] = {}
     for measure, (digits, bar) in MEASURES.items():
         values = {side: [turn[measure] for turn in turns] for side, turns in results.items()}
         middle |= {(side, measure): median(v) for side, v in values.items()}
-        spans = [f"{median(v):.{digits}f} ({min(v):.{digits}f}-{max(v):.{digits}f})" for v in values.values()]
+        spans = [span(v, digits) for v in values.values()]
         ratio = middle["hardened", measure] / middle["stock", measure]
         rows.add_row(measure, *spans, f"{ratio:.2f}", "" if bar is None else f"{bar:g}")
     bulk = middle["hardened", "bulk publish, tasks/s"] / middle["stock", "publish, calls/s"]
-    rows.add_row("bulk by ours / single calls by stock", "", "", f"{bulk:.2f}", "2.5")
+    rows.add_row("our bulk / stock's calls", "", "", f"{bulk:.2f}", "2.5")
     return rows
 
 
 def main() -> int:
     """Compare, and print."""
-    parser = argparse.ArgumentParser(prog="python -m loadtests.transports", description="Compare the Redis transports.")
-    parser.add_argument("--pairs", type=int, default=5, choices=range(1, 101), metavar="N", help="turns that count")
-    parser.add_argument("--json", action="store_true", help="print one JSON object on stdout")
-    options = parser.parse_args()
+    options = benchmark_options("transports", "Compare the Redis transports.").parse_args()
     results = compare(options.pairs)
     if options.json:
         print(json.dumps(results))
     else:
-        Console(width=120).print(table(results))
+        Console().print(table(results))
     return 0
 
 
