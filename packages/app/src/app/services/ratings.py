@@ -39,7 +39,7 @@ def rate(votes: Sequence[tuple[str, str, float]], *, seed: int = 0) -> list[Rate
     ratings = _fit(_count_wins(battles, len(models)))
     random = np.random.default_rng(seed)
     drawn = [battles[random.integers(len(battles), size=len(battles))] for _ in range(BOOTSTRAPS)]
-    spread = np.array([_fit(_count_wins(sample, len(models))) for sample in drawn])
+    spread = _fit(np.array([_count_wins(sample, len(models)) for sample in drawn]))
     low, high = np.percentile(spread, [2.5, 97.5], axis=0)
     counts = np.bincount(battles[:, :2].astype(int).ravel(), minlength=len(models))
     rated = [
@@ -65,16 +65,21 @@ def _count_wins(battles: NDArray[np.float64], models: int) -> NDArray[np.float64
 
 
 def _fit(wins: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Find the most likely strengths by Hunter's minorize-maximize steps (Annals of Statistics 32, 2004)."""
-    games = wins + wins.T
-    won = wins.sum(axis=1) + PRIOR
-    strength = np.ones(len(wins))
+    """Find the most likely strengths by Hunter's minorize-maximize steps (Annals of Statistics 32, 2004).
+
+    `wins` is one table, or a stack of them, which take their steps together.
+    """
+    games = wins + wins.swapaxes(-1, -2)
+    won = wins.sum(axis=-1) + PRIOR
+    strength = np.ones(wins.shape[:-1])
     for _ in range(MOST_ROUNDS):
-        expected = (games / (strength[:, None] + strength[None, :])).sum(axis=1) + 2 * PRIOR / (strength + 1)
+        expected = (games / (strength[..., :, None] + strength[..., None, :])).sum(axis=-1) + 2 * PRIOR / (strength + 1)
         better = won / expected
         done = np.max(np.abs(np.log(better / strength))) < EXACT
         strength = better
         if done:
             break
-    rated: NDArray[np.float64] = MEAN + SCALE * np.log10(strength / np.exp(np.mean(np.log(strength))))
+    rated: NDArray[np.float64] = MEAN + SCALE * np.log10(
+        strength / np.exp(np.mean(np.log(strength), axis=-1, keepdims=True))
+    )
     return rated
