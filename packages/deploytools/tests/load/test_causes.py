@@ -1,6 +1,7 @@
 """Why tasks were late, read off the reports of a tier with four processes at start and a promise of 0.5 s."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 
@@ -40,6 +41,7 @@ WARM = [sample(10.0 + number / 100, run=1.5) for number in range(4)]
         pytest.param([*WARM, sample(10.1, wait=1.4)], {Cause.BUSY: 1}, id="behind-later-runs"),
         pytest.param([*WARM[:3], sample(10.1, wait=1.4)], {Cause.UNKNOWN: 1}, id="a-process-was-idle"),
         pytest.param([sample(10.1, wait=0.7, send_delay=0.3)], {Cause.SENT_LATE: 1}, id="sent-late"),
+        pytest.param([replace(sample(10.1, wait=0.7), publish_seconds=0.3)], {Cause.BROKER: 1}, id="accepted-late"),
         pytest.param([sample(10.1, wait=0.7, first_run=True)], {Cause.UNKNOWN: 1}, id="its-own-first-run-comes-after"),
         pytest.param(
             [*COLD, sample(10.1, wait=1.4), sample(10.2, wait=1.3), sample(20, wait=0.7)],

@@ -17,6 +17,7 @@ class Cause(StrEnum):
 
     COLD = "waited for cold processes"
     SENT_LATE = "were sent late"
+    BROKER = "waited for the broker to accept them"
     BUSY = "found all processes busy"
     UNKNOWN = "were late for no cause in the reports (is the machine busy?)"
 
@@ -34,6 +35,8 @@ def count_causes(tier: Tier, samples: Sequence[Sample]) -> dict[Cause, int]:
             return Cause.COLD
         if sample.slip_seconds >= enough_seconds:
             return Cause.SENT_LATE
+        if sample.publish_seconds >= enough_seconds:
+            return Cause.BROKER
         half_way = sum(waited) / 2
         running = bisect(starts, half_way) - bisect(ends, half_way)
         return Cause.BUSY if running >= tier.concurrency else Cause.UNKNOWN
