@@ -149,7 +149,7 @@ def test_the_screen_shows_each_tier_pauses_the_one_under_the_cursor_and_quits(sh
             table = screen.query_one(DataTable)
             while table.row_count < 2:
                 await pilot.pause(0.01)
-            assert [str(cell) for cell in table.get_row("quick")][:2] == ["quick", "3"]
+            assert [str(cell).strip() for cell in table.get_row("quick")][:2] == ["quick", "3"]
             await pilot.press("p")
             while not paused:
                 await pilot.pause(0.01)
@@ -158,3 +158,18 @@ def test_the_screen_shows_each_tier_pauses_the_one_under_the_cursor_and_quits(sh
     asyncio.run(asyncio.wait_for(look(), timeout=60))
     assert paused == [("quick", ["quick-1@host"])]
     assert not screen.is_running
+
+
+def test_all_columns_of_the_screen_fit_into_80(shop: Fleet) -> None:
+    busy = [scrape(str(pid), done=12_345, failed=123, fast=0) for pid in range(10)]
+    screen = TopScreen(take=lambda: sample(shop, 1, *busy, depth=11_903), pause=lambda *_: None, resume=lambda *_: None)
+
+    async def look() -> None:
+        async with screen.run_test(size=(80, 12)) as pilot:
+            table = screen.query_one(DataTable)
+            while table.row_count < 2:
+                await pilot.pause(0.01)
+            await pilot.pause()
+            assert table.virtual_size.width <= 80
+
+    asyncio.run(asyncio.wait_for(look(), timeout=60))

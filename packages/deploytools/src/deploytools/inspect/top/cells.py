@@ -36,8 +36,8 @@ def cells(row: Row) -> tuple[Text, ...]:
         Text(f"{row.promise_seconds:g}"),
         Text(_seconds(row.p50_seconds)),
         Text(_seconds(row.p99_seconds), style=slow),
-        Text(f"{row.in_per_second:.1f}"),
-        Text(f"{row.out_per_second:.1f}"),
+        Text(_rate(row.in_per_second)),
+        Text(_rate(row.out_per_second)),
         Text(f"{row.busy}/{row.busy + row.idle}"),
         Text(str(row.most)),
         Text(str(row.failures), style="red" if row.failures else ""),
@@ -75,6 +75,10 @@ def _state(row: Row) -> Text:
 
 def _seconds(value: float | None) -> str:
     return "-" if value is None else f"{value:.3f}" if value < 10 else f"{value:.0f}"
+
+
+def _rate(per_second: float) -> str:
+    return f"{per_second:.1f}" if per_second < 100 else f"{per_second:.0f}"
 
 
 def _count(value: int | None) -> str:

@@ -40,12 +40,13 @@ class TopScreen(App[None]):
     def compose(self) -> ComposeResult:
         """Lay the screen out."""
         yield Static("asking the fleet ...", id="fleet")
-        yield DataTable(id="tiers", cursor_type="row")
+        # One blank between columns, not two around each cell: all columns fit into 80.
+        yield DataTable(id="tiers", cursor_type="row", cell_padding=0)
         yield Footer()
 
     def on_mount(self) -> None:
         """Begin to look."""
-        self.query_one(DataTable).add_columns(*COLUMNS)
+        self.query_one(DataTable).add_columns(*(f"{column} " for column in COLUMNS))
         self.set_interval(REFRESH_SECONDS, self._look)
         self._look()
 
@@ -58,7 +59,7 @@ class TopScreen(App[None]):
         cursor = table.cursor_row
         table.clear()
         for row in compare(self._samples[0], sample, lately=lately):
-            table.add_row(*cells(row), key=row.tier)
+            table.add_row(*(cell.append(" ") for cell in cells(row)), key=row.tier)
         table.move_cursor(row=cursor)
 
     def action_pause(self) -> None:
