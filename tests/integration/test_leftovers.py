@@ -28,6 +28,7 @@ def test_that_never_ends(project, fleet):
     pathlib.Path("new").rename("started")
     time.sleep(600)
 """
+KEPT = "kept"  # folders of tests, which pytest removes three runs later
 # As nox does, it waits for pytest, and SIGTERM ends it at once.
 LAUNCHER = """
 import os, subprocess, sys
@@ -48,21 +49,19 @@ class Run:
         [first] = psutil.Process(self.launcher.pid).children()
         return {"launcher": self.launcher.pid, "pytest": first.pid, "test process": self.test_process}
 
-    def processes(self) -> list[psutil.Process]:
-        """Return those below the launcher, and those that name the folder: a broker is nobody's child."""
-        named = [
-            process
-            for process in psutil.process_iter(["cmdline"])
-            if str(self.folder) in " ".join(process.info["cmdline"] or ())
-        ]
-        return [*self.launcher.children(), *named]
 
-    def is_gone(self, before: list[psutil.Process]) -> bool:
-        """Expect none of the processes there were, none that started since, no container and no file to be left."""
-        left = [each for each in {*before, *self.processes()} if lives(each)]
-        assert left == []
-        assert [path.name for path in self.folder.iterdir() if path.name != "kept by pytest"] == []
-        return True
+def processes_of(program: Running, folder: Path) -> set[psutil.Process]:
+    """Return those below a program, and those that name a folder: a broker is nobody's child."""
+    every = psutil.process_iter(["cmdline"])
+    named = [process for process in every if str(folder) in " ".join(process.info["cmdline"] or ())]
+    return {*program.children(), *named}
+
+
+def expect_end(program: Running, folder: Path, before: set[psutil.Process]) -> None:
+    """Expect the processes that there were before, and those that started since, to end."""
+    wait_until(
+        lambda: not [each for each in before | processes_of(program, folder) if lives(each)], "everything to be gone"
+    )
 
 
 def lives(process: psutil.Process) -> bool:
@@ -81,7 +80,7 @@ def folder() -> Iterator[Path]:
 
 def start_run(shop: ProjectUnderTest, folder: Path, *options: str) -> Run:
     (shop.root / "test_shop.py").write_text(TEST)
-    pytest_argv = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", f"--basetemp={folder / 'kept by pytest'}"]
+    pytest_argv = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", f"--basetemp={folder / KEPT}"]
     launcher = shop.start([sys.executable, "-c", LAUNCHER, *pytest_argv, *options], TMPDIR=str(folder))
     started = shop.root / "started"
 
@@ -108,18 +107,19 @@ def test_nothing_is_left_of_a_run_that_is_ended(
     shop: ProjectUnderTest, folder: Path, processes: int, victim: str, number: signal.Signals
 ) -> None:
     run = start_run(shop, folder, "--broker=embedded", f"-n{processes}")
-    before = run.processes()
+    before = processes_of(run.launcher, folder)
 
     os.kill(run.victims()[victim], number)
 
-    wait_until(lambda: run.is_gone(before), "everything to be gone")
+    expect_end(run.launcher, folder, before)
+    assert [path.name for path in folder.iterdir()] == [KEPT]
 
 
 def test_no_container_is_left_of_a_run_that_is_killed(shop: ProjectUnderTest, folder: Path) -> None:
     if not engine_is_there():
         pytest.skip("no container engine answers")
     run = start_run(shop, folder, "--broker=redis:8.0")
-    before, first = run.processes(), run.victims()["pytest"]
+    before, first = processes_of(run.launcher, folder), run.victims()["pytest"]
 
     def containers() -> list[str]:
         found = docker.from_env().containers.list(all=True, filters={"label": SESSION_LABEL})
@@ -129,5 +129,25 @@ def test_no_container_is_left_of_a_run_that_is_killed(shop: ProjectUnderTest, fo
 
     os.kill(first, signal.SIGKILL)
 
-    wait_until(lambda: run.is_gone(before), "everything to be gone")
-    wait_until(lambda: not containers(), "the container to be removed")
+    expect_end(run.launcher, folder, before)
+    assert containers() == []
+
+
+@pytest.mark.parametrize(
+    ("words", "log"),
+    [
+        pytest.param(["demo", "--seconds", "60"], "demo/fleet.log", id="demo"),
+        pytest.param(["load.run", "smoke", "--seconds", "60"], "load/fleet.log", id="load run"),
+    ],
+)
+def test_nothing_is_left_of_a_demo_or_a_load_run_that_is_killed(
+    project: ProjectUnderTest, words: list[str], log: str
+) -> None:
+    program, fleet_log = project.start_command(*words), project.state / log
+    wait_until(lambda: fleet_log.exists() and fleet_log.read_text().count(" ready.") >= 3, "its workers")
+    before = processes_of(program, project.state)
+
+    program.signal(signal.SIGKILL)
+
+    expect_end(program, project.state, before)
+    assert not project.broker.is_running()

@@ -10,7 +10,6 @@ be there.
 import os
 import secrets
 import shutil
-import signal
 import socket
 import sys
 import tempfile
@@ -19,13 +18,12 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-import psutil
 import pytest
 
-from deploytools.supervised import end_with_parent, end_with_supervisor
 from deploytools.testing.brokers import EMBEDDED, IMAGES, MOST_TEST_PROCESSES, Broker, provide_broker
 from deploytools.testing.containers import engine_is_there, new_session, remove_containers
 from deploytools.testing.fleet import FleetUnderTest
+from deploytools.testing.interruption import end_with_launcher, heed_signals, interrupt_test_processes
 from deploytools.testing.project import ProjectUnderTest
 
 SESSION = pytest.StashKey[str]()
@@ -48,8 +46,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     """Choose the brokers, once a session: the processes of pytest-xdist take what the first one chose."""
-    _heed_signals()
-    _end_with_launcher(config)
+    heed_signals()
+    end_with_launcher(is_test_process=hasattr(config, "workerinput"))
     config.addinivalue_line("markers", "only_on(family): run on brokers of this family, `redis` or `rabbitmq`")
     told = getattr(config, "workerinput", {})
     config.stash[SESSION] = told.get("deploytools_session") or new_session()
@@ -69,11 +67,10 @@ def pytest_configure_node(node: Any) -> None:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
-    """Interrupt the processes of pytest-xdist at once: it waits five seconds for the end of their tests."""
+    """Interrupt the processes of pytest-xdist before it waits for their tests."""
     if exitstatus == pytest.ExitCode.INTERRUPTED:
-        for pid in session.config.stash.get(TEST_PROCESSES, []):
-            with suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGTERM)
+        pids: list[int] = session.config.stash.get(TEST_PROCESSES, [])
+        interrupt_test_processes(pids)
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
@@ -161,30 +158,6 @@ def project_in(root: Path, folder: Path) -> ProjectUnderTest:
         env=os.environ,
         program=(str(Path(sys.executable).with_name("deploytools")),),
     )
-
-
-def _heed_signals() -> None:
-    """Let SIGTERM and Ctrl-C end this process with its fixtures torn down.
-
-    One in the background of a script ignores Ctrl-C, and so would all that tests start.
-    """
-    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
-        signal.signal(signal.SIGINT, signal.default_int_handler)
-    if signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
-        signal.signal(signal.SIGTERM, _interrupt_once)
-
-
-def _interrupt_once(number: int, _: object) -> None:
-    signal.signal(number, lambda *_: None)  # where a group is signalled, `uv run` sends a second one
-    raise KeyboardInterrupt
-
-
-def _end_with_launcher(config: pytest.Config) -> None:
-    """End when pytest-xdist's first process or `uv run` is killed, or what set DEPLOYTOOLS_SUPERVISED (nox)."""
-    parent = psutil.Process().parent()
-    if parent and (hasattr(config, "workerinput") or parent.name() == "uv"):
-        end_with_parent(parent.pid)
-    end_with_supervisor()
 
 
 def _new_folder(session: str) -> Path:
