@@ -1,8 +1,10 @@
 """A fleet for a benchmark: a broker and a state folder of its own, workers, and load from this process."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, replace
+from multiprocessing import get_context
+from multiprocessing.context import SpawnProcess
 from pathlib import Path
 from random import Random
 from tempfile import TemporaryDirectory
@@ -71,6 +73,18 @@ def ready_workers(
         yield workers
         for worker in workers:
             worker.stop()
+
+
+@contextmanager
+def spawned(work: Callable[..., None], *arguments: object) -> Iterator[SpawnProcess]:
+    """Run a function in a process of its own, which imports everything anew; end it at the end of the block."""
+    process = get_context("spawn").Process(target=work, args=arguments, daemon=True)
+    process.start()
+    try:
+        yield process
+    finally:
+        process.terminate()
+        process.join()
 
 
 @dataclass(frozen=True, kw_only=True)

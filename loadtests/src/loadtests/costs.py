@@ -96,6 +96,7 @@ def compare_memory(launcher: Launcher, pairs: int, tasks: int) -> Iterator[Compa
         "baseline": {tier.name: guide_command(tier, autoscale=False) for tier in fleet},
     }
     measure = partial(measure_memory, launcher.place, env=launcher.environment, tasks=tasks)
+    measure(sides["ours"], tasks=1)  # compiles what tasks import, which would count as memory of the first turn
     taken = take_turns({side: partial(measure, commands) for side, commands in sides.items()}, pairs, "memory")
     for name, field, bar in (("idle, MiB", "idle", 1.0), ("after work, MiB", "after_work", 0.7)):
         ours, baseline = ([getattr(memory, field) for memory in taken[side]] for side in sides)

@@ -3,9 +3,7 @@
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
-from multiprocessing import get_context
 from pathlib import Path
 from threading import Thread
 
@@ -18,7 +16,7 @@ from deploytools.settings import current_project, use_environment
 from deploytools.testing.ledger import Entry, Ledger
 from deploytools.testing.processes import Running
 from deploytools.testing.waiting import wait_until
-from loadtests.bench import Bench, Place, pss_mebibytes, ready_workers
+from loadtests.bench import Bench, Place, pss_mebibytes, ready_workers, spawned
 
 RECORDER = "--include=deploytools.testing.recorder"  # writes down which process ran which task
 SATURATE = Profile(name="memory", tightest=Full(), others=Full(), seconds=0)
@@ -58,8 +56,10 @@ def measure_memory(
         processes = sum(1 + tier.concurrency for tier in place.project.fleet())
         idle = settled_mebibytes(workers, processes)
         # In a process of its own, because the application reads its environment once.
-        with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as sender:
-            sender.submit(run_each_kind, {**place.environment, **own}, tasks).result()
+        with spawned(run_each_kind, {**place.environment, **own}, tasks) as sender:
+            sender.join()
+        if sender.exitcode:
+            raise RuntimeError("the processes have not run all tasks: the traceback of their sender is above")
         return Memory(idle=idle, after_work=settled_mebibytes(workers, processes))
 
 

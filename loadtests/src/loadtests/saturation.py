@@ -2,26 +2,19 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from multiprocessing import get_context
 from threading import Thread
 
 from deploytools.load.profile import PROFILES
 from deploytools.load.session import LoadSession
 from deploytools.settings import current_project
-from loadtests.bench import Bench
+from loadtests.bench import Bench, spawned
 
 
 @contextmanager
 def saturated_lower_tiers(bench: Bench) -> Iterator[None]:
     """Run the other tiers' workers, and meanwhile saturate each from a process of its own."""
-    with bench.workers({tier.name: bench.command(tier) for tier in bench.lower}):
-        filler = get_context("spawn").Process(target=saturate_lower_tiers, daemon=True)
-        filler.start()
-        try:
-            yield
-        finally:
-            filler.terminate()
-            filler.join()
+    with bench.workers({tier.name: bench.command(tier) for tier in bench.lower}), spawned(saturate_lower_tiers):
+        yield
 
 
 def saturate_lower_tiers() -> None:
