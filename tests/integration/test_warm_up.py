@@ -265,8 +265,40 @@ def test_a_pool_without_processes_is_warm_before_it_takes_a_task(bakery: Bakery,
     assert {line.pid for line in bakery.diary()} == {worker.program.pid}
 
 
-def test_a_stop_does_not_wait_for_a_warm_up(bakery: Bakery) -> None:
-    worker = bakery.open(BAKERY_HEAT_SECONDS="100", BAKERY_LIMIT_SECONDS="200")
+def test_a_pool_that_shrinks_while_a_successor_starts_goes_on_recycling(bakery: Bakery) -> None:
+    worker = bakery.open("--max-tasks-per-child=5", "--autoscale=2,2", BAKERY_HEAT_SECONDS="2").wait_until_ready()
+
+    def bake_until_a_successor_starts() -> bool:
+        bakery.bake(1)
+        bakery.wait_until_over()
+        return len(bakery.lines("heat")) > CONCURRENCY
+
+    wait_until(bake_until_a_successor_starts, "a successor to start")
+    bakery.app.control.autoscale(max=1, min=1, destination=[worker.name], reply=True)
+    bakery.expect_scaled_to(worker, 1)
+    before = len(bakery.lines("heat"))
+    bakery.bake(10)
+    bakery.expect_nothing_lost()
+
+    wait_until(lambda: len(bakery.lines("heat")) > before, "another successor to start")
+
+
+def test_a_process_that_survives_the_signal_of_a_revoked_task_stays_the_only_one(bakery: Bakery) -> None:
+    worker = bakery.open("--autoscale=2,2").wait_until_ready()
+    for _ in range(3):
+        ids = [bakery.send("bakery.insist", 1.0) for _ in range(CONCURRENCY)]
+        bakery.expect_busy(worker, CONCURRENCY)
+        bakery.app.control.revoke(ids, terminate=True, signal="SIGUSR1", destination=[worker.name])
+        wait_until(lambda: bakery.busy(worker) == 0, "the tasks to end")
+    bakery.bake(4)
+    wait_until(lambda: len(bakery.lines("bake")) == 4, "later tasks to run")
+
+    bakery.expect_scaled_to(worker, CONCURRENCY)
+
+
+@pytest.mark.parametrize("oven", ["works", "is stubborn"])
+def test_a_stop_does_not_wait_for_a_warm_up(bakery: Bakery, oven: str) -> None:
+    worker = bakery.open(BAKERY_OVEN=oven, BAKERY_HEAT_SECONDS="100", BAKERY_LIMIT_SECONDS="200")
     wait_until(lambda: len(bakery.lines("heat")) == CONCURRENCY, "the warm-ups to begin")
 
     assert worker.program.stop() == 0

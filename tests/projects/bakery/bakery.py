@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import signal
 import time
+from contextlib import suppress
 from importlib import import_module
 from pathlib import Path
 
@@ -29,6 +31,8 @@ def heat() -> None:
             raise RuntimeError("no gas")
         case "explodes":
             os._exit(7)
+        case "is stubborn":
+            signal.signal(signal.SIGTERM, signal.SIG_IGN)
     time.sleep(float(os.environ.get("BAKERY_HEAT_SECONDS", "0")))
     note("hot")
 
@@ -43,6 +47,15 @@ def bake(seconds: float = 0.0) -> None:
     import_module("flour")  # as tasks do that import late
     note("bake")
     time.sleep(seconds)
+
+
+@app.task
+def insist(seconds: float) -> None:
+    """Run to the end, whatever signal comes."""
+    over_at = time.monotonic() + seconds
+    while time.monotonic() < over_at:
+        with suppress(BaseException):
+            time.sleep(over_at - time.monotonic())
 
 
 @app.task

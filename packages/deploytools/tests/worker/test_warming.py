@@ -2,6 +2,7 @@
 
 import sys
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -57,7 +58,9 @@ def test_a_registered_function_can_still_be_called() -> None:
 @pytest.mark.parametrize(
     ("options", "problem"),
     [
-        ({"tiers": "high"}, "tiers = 'high': give a list of names: ['high']"),
+        ({"tiers": "high"}, "tiers = 'high': give a list of names"),
+        ({"tiers": None}, "tiers = None: give a list of names"),
+        ({"time_limit_seconds": "60"}, "time_limit_seconds = '60': give a number above 0"),
         ({"time_limit_seconds": 0}, "time_limit_seconds = 0: give a number above 0"),
         ({"time_limit_seconds": float("nan")}, "time_limit_seconds = nan: give a number above 0"),
     ],
@@ -69,11 +72,44 @@ def test_options_that_cannot_be_are_refused(options: dict[str, Any], problem: st
     assert str(refused.value).endswith(problem)
 
 
-def test_a_coroutine_function_is_refused() -> None:
-    async def later() -> None: ...
+class Later:
+    """Is called by awaiting it."""
 
+    async def __call__(self) -> None: ...
+
+
+async def later() -> None:
+    """Do nothing."""
+
+
+@pytest.mark.parametrize("function", [later, Later()])
+def test_a_coroutine_function_is_refused(function: Any) -> None:
     with pytest.raises(SettingError, match=r"coroutine function: call it by asyncio\.run"):
-        warm_up(later)
+        warm_up(function)
+
+
+def test_a_function_that_needs_arguments_is_refused_without_them() -> None:
+    def connect(url: str) -> str:
+        return url
+
+    untyped: Any = warm_up
+    with pytest.raises(SettingError, match="it needs arguments: give them with functools"):
+        untyped(connect)
+
+    warm_up(partial(connect, "redis://"))
+    [each] = warming.warm_ups()
+    assert each.name.endswith(".connect")
+    assert each.function() == "redis://"
+
+
+def test_an_error_is_told_in_one_line_of_ordinary_length() -> None:
+    class MuteError(Exception):
+        def __str__(self) -> str:
+            raise ValueError
+
+    assert warming.describe(OSError("no\n  route")) == "OSError: no route"
+    assert warming.describe(MuteError()) == "MuteError: (no text)"
+    assert len(warming.describe(OSError("x" * 10**6))) < 600
 
 
 def test_a_tier_that_the_fleet_does_not_have_is_refused(fleet: Fleet) -> None:

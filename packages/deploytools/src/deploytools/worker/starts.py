@@ -49,7 +49,7 @@ class Starts:
     def is_still_at(self, pid: int, step: int) -> bool:
         """Say whether a process is at that step of its start."""
         start = self.cold.get(pid)
-        return start is not None and start.step == step and not start.has_failed
+        return start is not None and start.step == step and not start.process._controlled_termination
 
     def succeed(self, pid: int) -> bool:
         """Note that a process is warm; return False for one that was stopped meanwhile."""

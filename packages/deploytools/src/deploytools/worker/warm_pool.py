@@ -118,6 +118,9 @@ class WarmPool(PromptPool):
             while not self.is_warm:
                 state.maybe_shutdown()
                 next(loop)
+        except BaseException:  # Celery does not close the pool of a worker that has not started
+            self._kill_cold()
+            raise
         finally:
             ticking.cancel()
 
@@ -126,11 +129,14 @@ class WarmPool(PromptPool):
         return True
 
     def close(self) -> None:
-        """Stop; processes that are not warm have nothing to finish."""
-        for start in self.starts.cold.values():
-            start.process._controlled_termination = True
-            os.kill(start.process.pid, signal.SIGKILL)
+        """Stop when all tasks have ended."""
+        self._kill_cold()
         super().close()
+
+    def terminate(self) -> None:
+        """Stop now."""
+        self._kill_cold()
+        super().terminate()
 
     def shrink(self, n: int = 1) -> None:
         """Stop idle processes; those that are missing, because they could not become warm, are missed no more."""
@@ -140,6 +146,7 @@ class WarmPool(PromptPool):
             self._putlock.shrink()
         if n > missing:
             super().shrink(n - missing)
+        self._retire_surplus()  # what was stopped may have been a successor
 
     def on_process_alive(self, pid: int) -> None:
         """Give a process tasks from now on, and the one that it succeeds no more."""
@@ -155,6 +162,8 @@ class WarmPool(PromptPool):
         if process is None:
             return
         self._tasks_run[process.pid] += 1
+        if _is_revoked(process):  # its task was, and has survived the signal
+            process._job_terminated = process._controlled_termination = False
         if process in self._retiring:
             process.terminate_controlled()
         elif warming.is_worn(self._tasks_run[process.pid], self._max_tasks):
@@ -217,15 +226,20 @@ class WarmPool(PromptPool):
         self._retiring.intersection_update(self._pool)
 
     def _stays(self, process: Any) -> bool:
-        return process not in self._retiring and not process._controlled_termination
+        """Say whether the pool counts on a process. One whose task was revoked with a signal may survive that."""
+        is_stopped = process._controlled_termination and not _is_revoked(process)
+        return process not in self._retiring and not is_stopped
 
     def _staying(self) -> list[Any]:
         return [each for each in self._pool if self._stays(each)]
 
     def _start_successor(self) -> None:
-        """Start one process more; one at a time, for a start is work for a busy host."""
+        """Start one process more; for a quarter of the pool at a time, for a start is work for a busy host."""
+        staying = self._staying()
+        successors = len(staying) - self._processes
+        worn = sum(warming.is_worn(self._tasks_run[each.pid], self._max_tasks) for each in staying)
         may_start = self._state == RUN and monotonic() >= self.starts.retry_at
-        if may_start and len(self._staying()) == self._processes:
+        if may_start and 0 <= successors < min(worn, max(1, self._processes // 4)):
             self._add_process()
 
     def _retire_surplus(self) -> None:
@@ -247,3 +261,7 @@ class WarmPool(PromptPool):
             start.process._controlled_termination = True
             with suppress(ProcessLookupError):
                 os.kill(start.process.pid, signal.SIGKILL)
+
+
+def _is_revoked(process: Any) -> bool:
+    return bool(getattr(process, "_job_terminated", False))

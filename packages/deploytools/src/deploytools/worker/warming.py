@@ -6,18 +6,27 @@ as connections and clients.
 """
 
 import inspect
+import logging
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
+from functools import partial
 from importlib import import_module
 from typing import Any, TypeVar, overload
 
+from celery.exceptions import WorkerShutdown, WorkerTerminate
+
 from deploytools.errors import SettingError
 from deploytools.fleet import Fleet, Tier
+from deploytools.settings import current_environment, use_environment
+
+logger = logging.getLogger(__name__)
 
 # A client that connects to a service near by needs far less; a model that is read from disk may need this long.
 TIME_LIMIT_SECONDS = 30.0
 # Delays before failed processes are replaced: they double from the first to the longest.
 FIRST_RETRY_SECONDS, LONGEST_RETRY_SECONDS = 0.5, 60.0
+MAX_TEXT = 500  # characters of an error's text in logs and in `inspect stats`
+TIERS = "DEPLOYTOOLS_WARM_UP_TIERS"  # tells a spawned process which tiers its worker has
 
 FunctionT = TypeVar("FunctionT", bound=Callable[[], object])
 
@@ -35,8 +44,12 @@ class WarmUp:
 
     @property
     def name(self) -> str:
-        """The function's module and name."""
-        return f"{self.function.__module__}.{getattr(self.function, '__qualname__', repr(self.function))}"
+        """The module and name of the function, or of the class of what is called."""
+        function: Any = self.function
+        while isinstance(function, partial):
+            function = function.func
+        named = function if hasattr(function, "__qualname__") else type(function)
+        return f"{named.__module__}.{named.__qualname__}"
 
     def is_for(self, tiers: Collection[str]) -> bool:
         """Say whether a worker of these tiers runs it."""
@@ -78,15 +91,30 @@ def warm_up(
 
 def warm_up_with(function: FunctionT, tiers: Collection[str], time_limit_seconds: float) -> FunctionT:
     """Register a function; return it."""
-    made = WarmUp(function=function, tiers=frozenset(tiers), time_limit_seconds=time_limit_seconds)
-    if isinstance(tiers, str):
-        raise SettingError(f"warm_up {made.name}: tiers = {tiers!r}: give a list of names: [{tiers!r}]")
-    if not time_limit_seconds > 0:
-        raise SettingError(f"warm_up {made.name}: time_limit_seconds = {time_limit_seconds}: give a number above 0")
-    if inspect.iscoroutinefunction(function):
-        raise SettingError(f"warm_up {made.name}: it is a coroutine function: call it by asyncio.run in a plain one")
+    made = WarmUp(function=function, tiers=frozenset(tiers or ()), time_limit_seconds=time_limit_seconds)
+    where = f"warm_up {made.name}"
+    if isinstance(tiers, str) or tiers is None:
+        raise SettingError(f"{where}: tiers = {tiers!r}: give a list of names")
+    if not isinstance(time_limit_seconds, int | float) or not time_limit_seconds > 0:
+        raise SettingError(f"{where}: time_limit_seconds = {time_limit_seconds!r}: give a number above 0")
+    if any(map(inspect.iscoroutinefunction, (function, getattr(function, "__call__", None)))):  # noqa: B004 — of a class
+        raise SettingError(f"{where}: it is a coroutine function: call it by asyncio.run in a plain one")
+    if not _needs_no_arguments(function):
+        raise SettingError(f"{where}: it needs arguments: give them with functools.partial")
+    if _selected is not None:
+        logger.warning("%s: it is registered after the worker has started, and runs in no process", where)
     _registered.append(made)
     return function
+
+
+def _needs_no_arguments(function: Callable[..., object]) -> bool:
+    try:
+        inspect.signature(function).bind()
+    except TypeError:
+        return False
+    except ValueError:  # a built-in one that does not tell
+        return True
+    return True
 
 
 def warm_ups(tiers: Collection[str] | None = None) -> tuple[WarmUp, ...]:
@@ -98,25 +126,35 @@ def select(tiers: Collection[str]) -> None:
     """Choose what the processes of this worker run: the functions for its tiers."""
     global _selected  # noqa: PLW0603 — one worker a process, inherited by what it forks
     _selected = warm_ups(tiers)
+    use_environment(**{TIERS: ",".join(tiers)})  # for processes that are spawned
 
 
 def selected() -> tuple[WarmUp, ...]:
-    """Return what was chosen; in a process that was spawned, which inherits no choice, all that is registered."""
-    return warm_ups() if _selected is None else _selected
+    """Return what was chosen, here or by the main process of the worker that spawned this process."""
+    if _selected is not None:
+        return _selected
+    tiers = current_environment().get(TIERS)
+    return warm_ups(None if tiers is None else tiers.split(","))
 
 
 def error_of(each: WarmUp) -> str | None:
     """Run a function; return its error as one line, None where it raises none."""
     try:
         each.function()
-    except Exception as error:  # noqa: BLE001 — whatever it is, the caller tells it
+    except (WorkerShutdown, WorkerTerminate):  # the worker is asked to stop
+        raise
+    except (Exception, SystemExit) as error:  # noqa: BLE001 — whatever it is, the caller tells it
         return describe(error)
     return None
 
 
 def describe(error: BaseException) -> str:
-    """Return an error as one line."""
-    return f"{type(error).__name__}: {' '.join(str(error).split())}"
+    """Return an error as one line of ordinary length."""
+    try:
+        text = " ".join(str(error)[:MAX_TEXT].split())
+    except Exception:  # noqa: BLE001 — of an error whose text cannot be made
+        text = "(no text)"
+    return f"{type(error).__name__}: {text}"
 
 
 def check_tiers(fleet: Fleet) -> None:
@@ -135,7 +173,7 @@ def preload(tiers: Iterable[Tier]) -> None:
         for module in tier.preload:
             try:
                 import_module(module)
-            except Exception as error:
+            except (Exception, SystemExit) as error:
                 raise SettingError(
                     f"fleet file: tiers.{tier.name}.preload: {module!r}: {describe(error)}: "
                     "correct the name, or install what it needs"
