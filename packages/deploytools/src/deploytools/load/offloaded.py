@@ -4,6 +4,7 @@ Orders come as lines on stdin: `make TIER`, `saturate TIER`, `prepared`, `stop`,
 (kind, what). The process ends when stdin closes, so it never outlives the session, however that ends.
 """
 
+import fcntl
 import os
 import pickle
 import signal
@@ -17,10 +18,12 @@ from typing import Any, BinaryIO
 from zlib import crc32
 
 from deploytools.app import load_app
+from deploytools.fleet import Fleet
 from deploytools.load.profile import PROFILES
 from deploytools.load.samples import Sample
 from deploytools.load.session import LoadSession
-from deploytools.load.workload import Call, choose_workload
+from deploytools.load.workload import Call, Workload, choose_workload
+from deploytools.project import Project
 from deploytools.settings import current_project
 
 # As far behind the sender of the scheduled tasks as ordinary tiers are behind the one with the tightest promise.
@@ -112,11 +115,19 @@ def main() -> None:
         app=load_app(project, fleet),
         fleet=fleet,
         profile=PROFILES[profile].times(times),
-        workload=choose_workload(fleet, synthetic_seconds),
+        workload=_prepare_workload(project, fleet, synthetic_seconds),
     )
     session.listen()
     is_ended = Offloaded(session, answers).follow(sys.stdin)
     os._exit(0 if is_ended else 1)  # threads may still wait for a broker that is gone
+
+
+def _prepare_workload(project: Project, fleet: Fleet, synthetic_seconds: float) -> Workload:
+    """Prepare the workload, while no other process of this load run does so on this host."""
+    project.state.mkdir(parents=True, exist_ok=True)
+    with (project.state / "workload.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        return choose_workload(fleet, synthetic_seconds)
 
 
 def _end_at_once(error: threading.ExceptHookArgs) -> None:

@@ -27,6 +27,7 @@ from deploytools.supervised import supervised
 from deploytools.supervisor import Supervisor
 
 ASK_TIMES = 3
+GENERATORS_SECONDS = "120"  # how long Locust waits for its processes: one that could not prepare has ended
 LOCUSTFILE = Path(__file__).with_name("locustfile.py")
 
 
@@ -83,7 +84,7 @@ def locust_argv(
         *("--load-profile", name, "--times", str(times)),
         *("--run-time", f"{seconds}s", "--result", str(result)),
         *(("--synthetic", str(synthetic_seconds)) if synthetic_seconds else ()),
-        *(("--processes", str(processes)) if processes > 1 else ()),
+        *(("--processes", str(processes), "--expect-workers-max-wait", GENERATORS_SECONDS) if processes > 1 else ()),
     ]
 
 

@@ -11,6 +11,7 @@ tier: `publish`, `wait` and `run`. Our own histograms keep what its two digits l
 
 import json
 import logging
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,7 @@ from locust.exception import StopUser
 from locust.runners import MasterRunner, WorkerRunner
 
 from deploytools.app import load_app
+from deploytools.errors import WorkloadError
 from deploytools.fleet import Tier
 from deploytools.inspect.snapshot import take_snapshot
 from deploytools.load.clocks import clock_offsets
@@ -40,7 +42,7 @@ FINISH, PART = "deploytools_finish", "deploytools_part"
 PARTS_DEADLINE_SECONDS = 60.0
 # And it counts a worker as ready that still prepares its tasks, which takes seconds of a run on a busy machine.
 PREPARED = "deploytools_prepared"
-PREPARED_DEADLINE_SECONDS = 60.0
+PREPARED_DEADLINE_SECONDS = 120.0
 LOOK_AGAIN_SECONDS = 0.1
 # For the publish that is under way when a run ends: cut off, nobody knows whether the broker accepted it.
 STOP_SECONDS = 1.0
@@ -210,6 +212,15 @@ def _prepare(environment: Environment, runner: Any, **_: Any) -> None:
         runner.send_message(PREPARED)
 
 
+def _prepare_run(environment: Environment) -> None:
+    """Import and prepare what the run then finds ready. Locust only logs an error here, and would wait for ever."""
+    _prepared[id(environment)] = run = LoadRun(environment)
+    try:
+        run.session.prepare()
+    except WorkloadError as error:
+        sys.exit(f"load run: {error}")
+
+
 def _wait_until_prepared(runner: MasterRunner, workers: int) -> None:
     prepared: list[str] = []
     runner.register_message(PREPARED, lambda msg, **_: prepared.append(msg.node_id))
@@ -232,6 +243,8 @@ def _stop_sending(environment: Environment, **_: Any) -> None:
 
 
 def _stop(environment: Environment, **_: Any) -> None:
+    if id(environment) not in _runs:
+        return  # it ended before it began
     run = load_run(environment)
     if isinstance(environment.runner, MasterRunner):
         environment.runner.send_message(FINISH)

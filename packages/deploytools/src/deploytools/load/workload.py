@@ -70,7 +70,8 @@ class Shown:
 class Source:
     """Where a project's workload comes from.
 
-    `prepare` makes the input the tasks need (it may store pictures, say) and returns the workload. `environment` is set
+    `prepare` makes the input the tasks need (it may store pictures, say) and returns the workload. The processes of a
+    load run call it one after another, so it finds what an earlier call has stored. `environment` is set
     for the fleet that a demo starts. `show` says, after a demo, what came of it.
     """
 
