@@ -3,13 +3,16 @@
 import json
 import os
 import signal
+import sys
 import threading
 import time
+from pathlib import Path
 from statistics import median
 
 import psutil
 import pytest
 
+from deploytools import load as load_package
 from deploytools.load.histogram import histogram, quantile_seconds
 from deploytools.load.profile import Full, Profile, Stream
 from deploytools.load.session import LoadSession
@@ -119,6 +122,22 @@ def test_what_sends_ends_with_a_run_that_is_killed(project: ProjectUnderTest) ->
     run.signal(signal.SIGKILL)
 
     wait_until(lambda: not [process for process in below if process.is_running()], "the end of what the run started")
+
+
+@pytest.mark.parametrize(("options", "address"), [((), "127.0.0.1"), (("--web-host=0.0.0.0",), "0.0.0.0")])  # noqa: S104
+def test_locusts_page_is_on_loopback_unless_another_address_is_given(
+    project: ProjectUnderTest, free_port: int, options: tuple[str, ...], address: str
+) -> None:
+    locustfile = Path(load_package.__file__).with_name("locustfile.py")
+    argv = (sys.executable, "-m", "locust", "-f", str(locustfile), f"--web-port={free_port}", *options)
+    page = project.start(argv)
+
+    def listens() -> list[str]:
+        connections = psutil.Process(page.pid).net_connections("tcp")
+        return [each.laddr.ip for each in connections if each.status == psutil.CONN_LISTEN]
+
+    assert wait_until(listens, "Locust to listen") == [address]
+    assert ("can start load runs" in page.log()) == bool(options)
 
 
 def offloaded(run: Running) -> psutil.Process:

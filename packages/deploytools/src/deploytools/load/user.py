@@ -44,6 +44,7 @@ PARTS_DEADLINE_SECONDS = 60.0
 PREPARED = "deploytools_prepared"
 PREPARED_DEADLINE_SECONDS = 120.0
 LOOK_AGAIN_SECONDS = 0.1
+LOOPBACK = "127.0.0.1"
 # For the publish that is under way when a run ends: cut off, nobody knows whether the broker accepted it.
 STOP_SECONDS = 1.0
 
@@ -186,6 +187,7 @@ def _add_options(parser: Any) -> None:
     )
     group.add_argument("--times", type=_factor, default=1.0, metavar="FACTOR", help="multiply the profile's rates")
     group.add_argument("--result", default="", metavar="FILE", help="write the run's account here, as JSON")
+    parser.set_defaults(web_host=LOOPBACK)  # the page can start runs, and asks for no password
 
 
 def _factor(text: str) -> float:
@@ -198,10 +200,10 @@ def _prepare(environment: Environment, runner: Any, **_: Any) -> None:
     options = environment.parsed_options
     environment.stop_timeout = environment.stop_timeout or STOP_SECONDS
     if options is not None:
+        _warn_of_open_page(options)
         options.num_users = options.spawn_rate = len(environment.user_classes)
         if options.headless and not isinstance(runner, MasterRunner):
-            _prepared[id(environment)] = run = LoadRun(environment)
-            run.session.prepare()
+            _prepare_run(environment)
             gevent.get_hub().loop.update_now()  # else a run's time counts from before that
     if isinstance(runner, MasterRunner):
         runner.register_message(PART, lambda environment, msg: load_run(environment).parts.append(msg.data))
@@ -210,6 +212,13 @@ def _prepare(environment: Environment, runner: Any, **_: Any) -> None:
     elif isinstance(runner, WorkerRunner):
         runner.register_message(FINISH, lambda environment, **_: load_run(environment).finish(), concurrent=True)
         runner.send_message(PREPARED)
+
+
+def _warn_of_open_page(options: Any) -> None:
+    if not options.headless and not options.web_login and options.web_host not in {LOOPBACK, "::1", "localhost"}:
+        logger.warning(
+            "--web-host %s: whoever reaches this address can start load runs: add --web-login", options.web_host
+        )
 
 
 def _prepare_run(environment: Environment) -> None:
