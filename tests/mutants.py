@@ -131,8 +131,8 @@ MUTANTS = (
     Mutant(
         name="autoscale: starts at the minimum",
         path=f"{TOOLKIT}/deploytools/worker/install.py",
-        old="UsePromptPool, StartAtConcurrency, Endpoints}",
-        new="UsePromptPool, Endpoints}",
+        old="UseFastReapPool, StartAtConcurrency, MetricsServerStep}",
+        new="UseFastReapPool, MetricsServerStep}",
         tests="starts_at_the_declared_concurrency",
     ),
     Mutant(

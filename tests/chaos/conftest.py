@@ -15,7 +15,7 @@ from deploytools.testing.plugin import project_in
 
 SHOP = Path(__file__).parents[1] / "projects" / "shop"
 REPORTS = Path(".deploytools") / "chaos"
-MOST_SECONDS = 300.0
+MAX_SECONDS = 300.0
 SECONDS_PER_KILL = 15.0  # on a busy machine: two faults, a worker's start, pauses, its share of the backlog
 
 
@@ -27,7 +27,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    seconds = MOST_SECONDS + config.getoption("--kills", 30) * SECONDS_PER_KILL
+    seconds = MAX_SECONDS + config.getoption("--kills", 30) * SECONDS_PER_KILL
     for item in items:
         if Path(__file__).parent in item.path.parents:
             item.add_marker(pytest.mark.timeout(seconds))

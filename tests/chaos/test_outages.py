@@ -8,7 +8,7 @@ from deploytools.testing.chaos import Chaos, Fault, Outcome
 from deploytools.testing.fleet import FleetUnderTest
 
 pytestmark = pytest.mark.only_on("embedded")  # the others are shared between tests
-LEAST_ACCEPTED = 100  # before and between faults; of nothing, nothing can be lost
+MIN_ACCEPTED = 100  # before and between faults; of nothing, nothing can be lost
 SETTLE_SECONDS = 40.0  # kombu waits for up to 30 s before it tries again
 
 
@@ -41,7 +41,7 @@ def test_workers_come_back_by_themselves(
     )
 
     report(outcome)
-    assert outcome.accepted > LEAST_ACCEPTED
+    assert outcome.accepted > MIN_ACCEPTED
     far_fleet.wait_until_over([far_fleet.send("shop.quick")])  # publishers and workers are both back
     assert outcome.lost == ()
     assert outcome.workers_started == 2  # none had to be started again

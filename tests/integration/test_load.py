@@ -14,9 +14,9 @@ import pytest
 
 from deploytools import load as load_package
 from deploytools.load.histogram import histogram, quantile_seconds
-from deploytools.load.profile import Full, Profile, Stream
+from deploytools.load.profile import Profile, Saturate, Stream
 from deploytools.load.session import LoadSession
-from deploytools.load.workload import Offer, Workload
+from deploytools.load.workload import TaskTemplate, Workload
 from deploytools.testing.fleet import FleetUnderTest
 from deploytools.testing.processes import Running
 from deploytools.testing.project import ProjectUnderTest
@@ -33,8 +33,10 @@ def test_a_reported_wait_is_what_the_schedule_implies(shop_fleet: FleetUnderTest
     session = LoadSession(
         app=shop_fleet.app,
         fleet=shop_fleet.fleet,
-        profile=Profile(name="even", tightest=Stream(per_second=PER_SECOND, even=True), others=Full(), seconds=0),
-        workload=Workload(offers=(Offer(task=SERVE, make_arguments=lambda _: (SERVICE_SECONDS,), queue="counter"),)),
+        profile=Profile(name="even", tightest=Stream(per_second=PER_SECOND, even=True), others=Saturate(), seconds=0),
+        workload=Workload(
+            offers=(TaskTemplate(task=SERVE, make_arguments=lambda _: (SERVICE_SECONDS,), queue="counter"),)
+        ),
         on_publish=lambda *_: None,
         on_report=lambda _: None,
     )

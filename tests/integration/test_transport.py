@@ -16,7 +16,7 @@ from celery.worker import state
 
 from deploytools.testing.fleet import FleetUnderTest, Worker
 from deploytools.testing.waiting import wait_until
-from deploytools.transport.channel import ONCE, Once
+from deploytools.transport.channel import ONCE, ConditionalPublish
 
 pytestmark = pytest.mark.only_on("redis")
 LEASE_SECONDS = 3.0  # in the shop's fleet file
@@ -202,7 +202,7 @@ def test_a_message_of_one_step_is_published_once_although_its_publish_is_tried_a
     shop_fleet: FleetUnderTest, client: redis.Redis
 ) -> None:
     client.hset("state", "entry", "0")
-    once = Once(key="state", field="entry", before="0", after="1")
+    once = ConditionalPublish(key="state", field="entry", before="0", after="1")
     with shop_fleet.app.connection_for_write() as connection:
         channel: Any = connection.channel()
         message = channel.prepare_message("{}", headers={ONCE: once, "id": "x"})

@@ -148,7 +148,7 @@ def test_a_broker_that_was_there_before_stays_when_the_supervisor_is_killed(shop
 
 def test_a_program_whose_child_keeps_its_output_open_is_started_again_and_stopped(shop: ProjectUnderTest) -> None:
     leaves_a_child = Command(argv=("/bin/sh", "-c", "sleep 5 & echo ends; exit 1"))
-    service = Service(name="leaky", command=leaves_a_child, grace_seconds=1, hurry_signal=signal.SIGTERM)
+    service = Service(name="leaky", command=leaves_a_child, grace_seconds=1, cold_shutdown_signal=signal.SIGTERM)
     output = StringIO()
 
     async def run() -> None:

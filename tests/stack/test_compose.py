@@ -21,7 +21,7 @@ from deploytools.errors import VerdictError
 from deploytools.project import find_project
 from deploytools.testing.containers import engine_is_there
 from deploytools.testing.plugin import project_in
-from deploytools.testing.stack import Outside, Stack, built
+from deploytools.testing.stack import ExternalPublisher, Stack, built
 from deploytools.testing.waiting import wait_until
 from deploytools.worker.synthetic import SERVE
 
@@ -81,7 +81,7 @@ def test_the_stack_is_healthy_and_closed_and_loses_nothing_when_it_is_stopped(st
     expect_declared_replicas(stack)
     expect_no_rights(stack)
 
-    outside = Outside.of(stack)
+    outside = ExternalPublisher.of(stack)
     offers = json.loads(stack.compose("exec", "-T", "celery-worker-low", "python", "-", stdin=ARGUMENTS))
     assert len({task.split(".")[2] for task, _ in offers}) == 12
     for task, arguments in offers:
@@ -125,7 +125,7 @@ def expect_silence_about_secrets(stack: Stack) -> None:
 
 
 @contextmanager
-def load(outside: Outside, queue: str, *, a_second: float, longest_seconds: float) -> Iterator[None]:
+def load(outside: ExternalPublisher, queue: str, *, a_second: float, longest_seconds: float) -> Iterator[None]:
     """Offer tasks of 0.1 s and more, as somebody outside would, until the end of the block."""
     over, chance = Event(), Random(8)
 
@@ -146,7 +146,7 @@ def load(outside: Outside, queue: str, *, a_second: float, longest_seconds: floa
 def test_a_roll_under_load_loses_nothing_and_brings_back_what_was_too_new(next_image: str, stack: Stack) -> None:
     tier, service = stack.fleet.tier("high"), "celery-worker-high"
     stack.compose("up", "--detach", "--no-build", "--wait", "broker", service)
-    outside = Outside.of(stack)
+    outside = ExternalPublisher.of(stack)
     [too_new] = outside.send("app.tasks.chat.later", [()], queue=tier.queue)
     old = stack.engine.containers(service)
     with load(outside, tier.queue, a_second=10, longest_seconds=1.5):
@@ -171,7 +171,7 @@ def test_the_command_rolls_tiers_and_beat_and_gives_back_what_does_not_end_in_it
     services = [*(f"celery-worker-{tier.name}" for tier in stack.fleet), "celery-beat"]
     stack.compose("up", "--detach", "--no-build", "--wait", "broker", *services)
     old = {service: stack.engine.containers(service) for service in services}
-    outside, longest = Outside.of(stack), 30.0
+    outside, longest = ExternalPublisher.of(stack), 30.0
     for tier in stack.fleet:
         outside.send(SERVE, [(longest,)], queue=tier.queue)
 

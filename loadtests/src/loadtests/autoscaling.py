@@ -22,7 +22,7 @@ import msgspec
 
 from deploytools.load.profile import Bursts, Stream
 from deploytools.load.samples import Sample
-from deploytools.load.workload import Offer, Workload
+from deploytools.load.workload import TaskTemplate, Workload
 from deploytools.testing.waiting import wait_until
 from deploytools.worker.synthetic import SERVE
 from loadtests.bench import Bench, p99_wait_ms, pss_mebibytes, temporary_bench
@@ -58,7 +58,7 @@ class Side:
 
     def measure(self) -> dict[str, float]:
         """Start a worker for each kind of burst, and measure the waits."""
-        sleeping = Offer(task=SERVE, make_arguments=lambda _: (SERVICE_SECONDS,), queue=self.bench.high.queue)
+        sleeping = TaskTemplate(task=SERVE, make_arguments=lambda _: (SERVICE_SECONDS,), queue=self.bench.high.queue)
         burst, steady = self._send(Workload(offers=(sleeping,)), STEADY_TASKS)
         own, _ = self._send(self.bench.own_tasks(BURST_SIZE), 0)
         return {

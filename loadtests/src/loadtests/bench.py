@@ -21,7 +21,7 @@ from deploytools.load.histogram import histogram, quantile_seconds
 from deploytools.load.profile import Profile, Shape, tightest_tier
 from deploytools.load.samples import Sample
 from deploytools.load.session import LoadSession
-from deploytools.load.workload import Workload, load_source
+from deploytools.load.workload import Workload, load_workload_provider
 from deploytools.project import Project
 from deploytools.settings import current_project, environment_with, use_environment
 from deploytools.testing.processes import Running, running
@@ -101,7 +101,7 @@ class Bench:
         """Import a project's application, and prepare its workload."""
         fleet = project.fleet()
         app = load_app(project, fleet)
-        return cls(app=app, fleet=fleet, folder=folder, workload=load_source(fleet).prepare())
+        return cls(app=app, fleet=fleet, folder=folder, workload=load_workload_provider(fleet).prepare())
 
     @property
     def high(self) -> Tier:

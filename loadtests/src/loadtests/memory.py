@@ -10,7 +10,7 @@ from threading import Thread
 import msgspec
 
 from deploytools.fleet import Fleet, Tier
-from deploytools.load.profile import Full, Profile
+from deploytools.load.profile import Profile, Saturate
 from deploytools.load.session import LoadSession
 from deploytools.settings import current_project, use_environment
 from deploytools.testing.ledger import Entry, Ledger
@@ -19,7 +19,7 @@ from deploytools.testing.waiting import wait_until
 from loadtests.bench import Bench, Place, pss_mebibytes, ready_workers, spawned
 
 RECORDER = "--include=deploytools.testing.recorder"  # writes down which process ran which task
-SATURATE = Profile(name="memory", tightest=Full(), others=Full(), seconds=0)
+SATURATE = Profile(name="memory", tightest=Saturate(), others=Saturate(), seconds=0)
 SETTLE_INTERVAL_SECONDS, SETTLED_FRACTION, SETTLE_DEADLINE_SECONDS = 0.5, 0.01, 60.0
 # 100 tasks of each kind in each process of a tier take half a minute on two cores.
 WORK_DEADLINE_SECONDS, WORK_POLL_SECONDS = 600.0, 1.0

@@ -19,7 +19,7 @@ from rich.console import Console
 from rich.progress import track
 
 from deploytools.broker.embedded import EmbeddedBroker
-from deploytools.worker.probe import PROBE_QUEUE
+from deploytools.worker.completion_reports import PROBE_QUEUE
 from loadtests.report import benchmark_table, span
 from loadtests.transports import Side, sides
 

@@ -9,7 +9,7 @@ drain    no-ops a second, all slots, workers stopped (SIGSTOP) while they were p
 All have six slots, two a tier where tiers have workers of their own, and the same task, which notes its start in a
 file. Each peer, its settings and where they are recommended: `loadtests/peers`. Each runs in an environment of its own.
 Peers take turns, another one begins each round, the first round warms up. The table gives median, range, and the
-multiple of the bare hop.
+multiple of the bare round trip.
 """
 
 import json
@@ -47,7 +47,7 @@ BACKLOG, BACKLOG_SECONDS = 540, 0.05  # of medium and low together: 4.5 s for al
 NO_OPS = 900
 DEADLINE_SECONDS = 40.0
 PEERS = {
-    "bare hop": "bare_hop",
+    "bare round trip": "bare_round_trip",
     "ours": "deploytools_fleet",
     "Celery, guide's flags": "celery_guide",
     "Celery, defaults": "celery_defaults",
@@ -212,10 +212,10 @@ def compare(names: Sequence[str], rounds: int) -> dict[str, list[dict[str, float
 
 
 def table(results: Mapping[str, list[dict[str, float]]]) -> str:
-    """Return the table in Markdown: median (min-max), and multiples of the bare hop."""
+    """Return the table in Markdown: median (min-max), and multiples of the bare round trip."""
     heads = [f"{measure}, {unit}" for measure, (unit, _) in MEASURES.items()]
     lines = [f"| | {' | '.join(heads)} |", f"|---|{'---:|' * len(heads)}"]
-    floor = results.get("bare hop", [])
+    floor = results.get("bare round trip", [])
     for name, turns in results.items():
         cells = []
         for measure, (_, digits) in MEASURES.items():

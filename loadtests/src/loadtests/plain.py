@@ -15,7 +15,7 @@ from celery import Celery
 
 from deploytools.broker.choice import broker_address
 from deploytools.settings import current_project, current_settings
-from deploytools.worker import probe
+from deploytools.worker import completion_reports
 
 
 def import_tasks_without_app(package_name: str) -> None:
@@ -33,4 +33,4 @@ _project = current_project()
 app = Celery("plain", broker=broker_address(current_settings(), _project).url)
 app.conf.update(include=["deploytools.worker.synthetic"], task_ignore_result=True)
 import_tasks_without_app(_project.fleet().app.partition(":")[0])
-probe.connect()
+completion_reports.connect()

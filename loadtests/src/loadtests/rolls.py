@@ -21,18 +21,18 @@ from deploytools.deploy.fleet import roll_fleet
 from deploytools.load.profile import Profile, Stream
 from deploytools.load.result import TierLoad, tier_load
 from deploytools.load.session import LoadSession
-from deploytools.load.workload import Offer, Workload
+from deploytools.load.workload import TaskTemplate, Workload
 from deploytools.settings import current_project
-from deploytools.testing.stack import Outside, Stack, built
+from deploytools.testing.stack import ExternalPublisher, Stack, built
 from deploytools.worker.synthetic import SERVE
 
-SHORTEST_SECONDS, LONGEST_SECONDS, TAIL = 0.1, 8.0, 1.5
+MIN_SECONDS, MAX_SECONDS, TAIL = 0.1, 8.0, 1.5
 
 
 def heavy_tailed(random: Random) -> tuple[float]:
     """Draw how long a task takes, from a Pareto distribution cut off at 8 s: 0.27 s on average, 3 % over 1 s."""
-    most = 1 - (SHORTEST_SECONDS / LONGEST_SECONDS) ** TAIL
-    return (SHORTEST_SECONDS / (1 - random.random() * most) ** (1 / TAIL),)
+    most = 1 - (MIN_SECONDS / MAX_SECONDS) ** TAIL
+    return (MIN_SECONDS / (1 - random.random() * most) ** (1 / TAIL),)
 
 
 def main() -> int:
@@ -71,11 +71,11 @@ def loaded(stack: Stack, *, rate: float) -> Iterator[LoadSession]:
     fleet = stack.fleet
     half, others = Stream(per_second=rate / 2), Stream(per_second=rate / 2 / (len(fleet.tiers) - 1))
     session = LoadSession(
-        app=Outside.of(stack).app,
+        app=ExternalPublisher.of(stack).app,
         fleet=fleet,
         profile=Profile(name="rolls", tightest=half, others=others, seconds=0, drain_seconds=120),
         workload=Workload(
-            offers=tuple(Offer(task=SERVE, make_arguments=heavy_tailed, queue=tier.queue) for tier in fleet)
+            offers=tuple(TaskTemplate(task=SERVE, make_arguments=heavy_tailed, queue=tier.queue) for tier in fleet)
         ),
     )
     session.start()

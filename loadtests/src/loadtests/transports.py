@@ -1,7 +1,7 @@
 """The hardened Redis transport against kombu's own: `python -m loadtests.transports [--pairs 5]`.
 
 drain    no-ops a second of one worker of two processes, from a queue filled before
-hop      milliseconds from publish to start at 50 a second on an idle worker, median
+round trip milliseconds from publish to start at 50 a second on an idle worker, median
 publish  calls of send_task a second; bulk: tasks a second by `deploytools.publish.send_many`
 idle     commands a second that an idle worker costs the broker
 
@@ -31,7 +31,7 @@ from deploytools.fleet import Fleet, load_fleet
 from deploytools.load.profile import Profile, Stream
 from deploytools.load.samples import Sample
 from deploytools.load.session import LoadSession
-from deploytools.load.workload import Offer, Workload
+from deploytools.load.workload import TaskTemplate, Workload
 from deploytools.publish import send_many
 from deploytools.settings import environment_with, use_environment
 from deploytools.testing.processes import Running, running
@@ -59,7 +59,7 @@ APP = "from celery import Celery\nfrom deploytools.worker import install\napp = 
 # measure → (digits, whether more is better, bar for ours / stock)
 MEASURES = {
     "drain, tasks/s": (0, 1.8),
-    "hop p50, ms": (2, 0.75),
+    "round trip p50, ms": (2, 0.75),
     "publish, calls/s": (0, 1.3),
     "bulk publish, tasks/s": (0, None),
     "idle, commands/s": (1, None),
@@ -82,10 +82,10 @@ class Side:
         bulk = self._bulk_per_second(app)
         drain = self._drain(fleet, app)
         with self._worker(fleet):
-            hop = self._hop(fleet, app)
+            round_trip = self._round_trip(fleet, app)
             idle = self._idle()
         app.close()
-        return dict(zip(MEASURES, (drain, hop * 1000, publish, bulk, idle), strict=True))
+        return dict(zip(MEASURES, (drain, round_trip * 1000, publish, bulk, idle), strict=True))
 
     @contextmanager
     def draining(self, backlogs: Mapping[str, Mapping[str, str]]) -> Iterator[Callable[[str], float]]:
@@ -143,7 +143,7 @@ class Side:
             wait_until(lambda: client.llen("only") == client.hlen("unacked") == 0, "the end", poll_seconds=0.005)
             return float(left / (time.perf_counter() - began_at))
 
-    def _hop(self, fleet: Fleet, app: Celery) -> float:
+    def _round_trip(self, fleet: Fleet, app: Celery) -> float:
         waits: list[float] = []
 
         def hear(sample: Sample) -> None:
@@ -154,8 +154,8 @@ class Side:
         session = LoadSession(
             app=app,
             fleet=fleet,
-            profile=Profile(name="hop", tightest=shape, others=shape, seconds=0),
-            workload=Workload(offers=(Offer(task=SERVE, make_arguments=lambda _: (0,)),)),
+            profile=Profile(name="round trip", tightest=shape, others=shape, seconds=0),
+            workload=Workload(offers=(TaskTemplate(task=SERVE, make_arguments=lambda _: (0,)),)),
             on_publish=lambda *_: session.stop_sending() if len(session.account.samples) > HOPS else None,
             on_report=hear,
         )

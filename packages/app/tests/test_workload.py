@@ -8,7 +8,7 @@ from celery import Celery
 from app.services.objects import ObjectStore
 from app.settings import project
 from app.workload import UPLOAD_BYTES, VIEWS, prepare, workload
-from deploytools.load.workload import Source, load_source
+from deploytools.load.workload import WorkloadProvider, load_workload_provider
 
 
 def test_each_of_the_twelve_modules_is_offered_with_arguments_it_takes(celery_app: Celery) -> None:
@@ -48,5 +48,5 @@ def test_no_two_uploads_are_alike(store: ObjectStore) -> None:
 
 
 def test_the_fleet_names_this_workload() -> None:
-    assert load_source(project().fleet()) is workload
-    assert isinstance(workload, Source)
+    assert load_workload_provider(project().fleet()) is workload
+    assert isinstance(workload, WorkloadProvider)

@@ -3,9 +3,9 @@
 import re
 
 from deploytools import errors
-from deploytools.errors import FleetToolsError
+from deploytools.errors import DeploytoolsError
 
-CLASSES = [kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, FleetToolsError)]
+CLASSES = [kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, DeploytoolsError)]
 TREE_LINE = re.compile(r"^ *(?:[├└]── )?(\w+) +(\d+)   (.+)$", re.MULTILINE)
 
 
@@ -27,6 +27,6 @@ def test_the_module_lists_every_error_with_its_code_and_its_own_words() -> None:
     documented = {
         kind.__name__: (kind.exit_code, (kind.__doc__ or "").rstrip(".").lower())
         for kind in CLASSES
-        if kind is not FleetToolsError
+        if kind is not DeploytoolsError
     }
-    assert listed == documented | {"FleetToolsError": (10, "(root; never raised itself)")}
+    assert listed == documented | {"DeploytoolsError": (10, "(root; never raised itself)")}

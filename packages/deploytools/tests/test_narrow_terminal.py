@@ -28,7 +28,7 @@ from deploytools.load.demo_report import result_table, shown_table
 from deploytools.load.demo_result import DemoResult
 from deploytools.load.result import tier_load
 from deploytools.load.samples import Sample
-from deploytools.load.workload import Shown
+from deploytools.load.workload import ResultTable
 
 COLUMNS = 80
 PATH = "/home/somebody/projects/arena/.deploytools/demo/objects/2026/11/26/exports/pictures-000000000000000017.parquet"
@@ -134,7 +134,7 @@ TABLES: dict[str, Callable[[Fleet], Table]] = {
     "demo": lambda fleet: demo_table(fleet, 11.903),
     "demo, long waits": lambda fleet: demo_table(fleet, 3599.9),
     "demo: what tasks made": lambda _: shown_table(
-        Shown(title="Where to look", columns=("what", "where"), rows=(("1,234 pictures of today", PATH),))
+        ResultTable(title="Where to look", columns=("what", "where"), rows=(("1,234 pictures of today", PATH),))
     ),
     "load.compare": lambda _: differences(0.0119),
     "load.compare, long waits": lambda _: differences(3599.9),

@@ -22,7 +22,7 @@ def test_one_worker_a_tier_is_kept_running_with_the_tiers_grace(fleet: Fleet) ->
         ("medium", 610),
         ("low", 910),
     ]
-    assert {service.hurry_signal for service in services} == {signal.SIGQUIT}
+    assert {service.cold_shutdown_signal for service in services} == {signal.SIGQUIT}
 
 
 def test_replicas_are_kept_running_under_names_that_differ(fleet: Fleet) -> None:
@@ -67,4 +67,4 @@ def test_the_scheduler_is_never_ended_before_it_resigned_or_closed_its_file(
     assert service.name == "beat"
     files = [word for word in service.command.argv if word.startswith("--schedule=")]
     assert files == ([f"--schedule={schedule}"] if schedule else [])
-    assert service.hurry_signal is signal.SIGTERM
+    assert service.cold_shutdown_signal is signal.SIGTERM

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from deploytools.supervisor import LONGEST_RESTART_SECONDS, restart_delay_seconds
+from deploytools.supervisor import MAX_RESTART_SECONDS, restart_delay_seconds
 
 
 @pytest.mark.parametrize(
@@ -23,4 +23,4 @@ def test_a_restart_waits_twice_as_long_each_time_up_to_half_a_minute(quick_ends:
 
 @given(st.integers(0, 10_000))
 def test_a_restart_never_waits_less_than_the_one_before(quick_ends: int) -> None:
-    assert 0 < restart_delay_seconds(quick_ends) <= restart_delay_seconds(quick_ends + 1) <= LONGEST_RESTART_SECONDS
+    assert 0 < restart_delay_seconds(quick_ends) <= restart_delay_seconds(quick_ends + 1) <= MAX_RESTART_SECONDS

@@ -35,7 +35,7 @@ from app.services.tables import (
     now,
 )
 from app.settings import settings
-from deploytools.load.workload import Offer, Shown, Source, Workload
+from deploytools.load.workload import ResultTable, TaskTemplate, Workload, WorkloadProvider
 
 PICTURE_SIZE = (1280, 960)
 UPLOAD_BYTES = 64 * 1024  # as many a second as the tier can take: a saturated minute shall not fill a disk
@@ -66,7 +66,7 @@ def prepare() -> Workload:
     return Workload(offers=(*_high(pictures, sounds), *_medium(store, filling), *_low()))
 
 
-def _high(pictures: list[str], sounds: list[str]) -> Iterator[Offer]:
+def _high(pictures: list[str], sounds: list[str]) -> Iterator[TaskTemplate]:
     yield _offer("chat.complete", lambda random: {"answer": _ask(random)})
     yield _offer("images.make_variants", lambda random: {"picture": random.choice(pictures), "widths": [640, 160]})
     yield _offer("images.generate", lambda random: {"picture": _name(random), "prompt": make_sentence(random)})
@@ -74,14 +74,14 @@ def _high(pictures: list[str], sounds: list[str]) -> Iterator[Offer]:
     yield _offer("web_search.search", lambda random: {"search": _name(random), "query": make_sentence(random)})
 
 
-def _medium(store: ObjectStore, filling: bytes) -> Iterator[Offer]:
+def _medium(store: ObjectStore, filling: bytes) -> Iterator[TaskTemplate]:
     yield _offer("embeddings.embed", lambda random: {"documents": [_write_document(random)]})
     yield _offer("storage.put", lambda random: {"upload": store.stage(random.randbytes(16) + filling)})
     yield _offer("promotion.publish", lambda random: {"batch": _stage_batch(store, random)})
     yield _offer("dataset.export", lambda _: {"day": now().date().isoformat()})
 
 
-def _low() -> Iterator[Offer]:
+def _low() -> Iterator[TaskTemplate]:
     yield _offer(
         "email.send",
         lambda random: {
@@ -92,12 +92,12 @@ def _low() -> Iterator[Offer]:
         },
     )
     yield _offer("cleanup.expire", lambda _: {"older_than_seconds": 300})
-    yield Offer(task="app.tasks.langfuse.ship", make_arguments=lambda _: ())
-    yield Offer(task="app.tasks.leaderboard.compute", make_arguments=lambda _: ())
+    yield TaskTemplate(task="app.tasks.langfuse.ship", make_arguments=lambda _: ())
+    yield TaskTemplate(task="app.tasks.leaderboard.compute", make_arguments=lambda _: ())
 
 
-def _offer(task: str, make_request: Callable[[Random], dict[str, Any]]) -> Offer:
-    return Offer(task=f"app.tasks.{task}", make_arguments=lambda random: (make_request(random),))
+def _offer(task: str, make_request: Callable[[Random], dict[str, Any]]) -> TaskTemplate:
+    return TaskTemplate(task=f"app.tasks.{task}", make_arguments=lambda random: (make_request(random),))
 
 
 def draw_picture(view: tuple[float, float, float, float]) -> bytes:
@@ -168,7 +168,7 @@ def _stage_batch(store: ObjectStore, random: Random) -> str:
     return batch
 
 
-def show() -> Iterator[Shown]:
+def show() -> Iterator[ResultTable]:
     """Show what the tasks have made."""
     with transaction() as session:
         yield _show_leaderboard(session)
@@ -176,10 +176,10 @@ def show() -> Iterator[Shown]:
         yield _show_places(session)
 
 
-def _show_leaderboard(session: Session) -> Shown:
+def _show_leaderboard(session: Session) -> ResultTable:
     newest = select(Rating.run).order_by(Rating.at.desc()).limit(1).scalar_subquery()
     ratings = session.scalars(select(Rating).where(Rating.run == newest).order_by(Rating.rating.desc())).all()
-    return Shown(
+    return ResultTable(
         title="Leaderboard, from the votes stored",
         columns=("model", "rating", "95 % interval", "votes"),
         rows=tuple(
@@ -189,7 +189,7 @@ def _show_leaderboard(session: Session) -> Shown:
     )
 
 
-def _show_counts(session: Session) -> Shown:
+def _show_counts(session: Session) -> ResultTable:
     made = {
         "answers": (select(func.count(Message.id)).filter_by(role="assistant", state=State.COMPLETE), "chat.complete"),
         "transcripts": (select(func.count(Transcript.audio)), "asr.transcribe"),
@@ -200,10 +200,10 @@ def _show_counts(session: Session) -> Shown:
         "shipped traces": (select(func.count(Trace.id)).where(Trace.shipped_at.is_not(None)), "langfuse.ship"),
     }
     rows = [(task, f"{session.scalar(count):,}", what) for what, (count, task) in made.items()]
-    return Shown(title="What the tasks made", columns=("task", "count", "what"), rows=tuple(rows))
+    return ResultTable(title="What the tasks made", columns=("task", "count", "what"), rows=tuple(rows))
 
 
-def _show_places(session: Session) -> Shown:
+def _show_places(session: Session) -> ResultTable:
     today = now().date()
     picture = session.scalar(select(Picture.object).limit(1))
     rows = [
@@ -215,7 +215,7 @@ def _show_places(session: Session) -> Shown:
         ("mails", settings().mail_url.get_secret_value()),
         ("traces", settings().tracing_url.get_secret_value()),
     ]
-    return Shown(title="Where to look", columns=("what", "where"), rows=tuple(rows))
+    return ResultTable(title="Where to look", columns=("what", "where"), rows=tuple(rows))
 
 
-workload = Source(prepare=prepare, show=show, environment={"APP_CLEANUP_EVERY_SECONDS": "2"})
+workload = WorkloadProvider(prepare=prepare, show=show, environment={"APP_CLEANUP_EVERY_SECONDS": "2"})

@@ -8,7 +8,7 @@ from collections.abc import Callable
 import pytest
 from PIL import Image
 
-from app.services.pictures import MOST_PIXELS, PictureError, PictureFormat, make_variant
+from app.services.pictures import MAX_PIXELS, PictureError, PictureFormat, make_variant
 
 RED, BLUE, CLEAR = (255, 0, 0), (0, 0, 255), (0, 0, 0, 0)
 ORIENTATION, MAKE = 0x0112, 0x010F  # EXIF tags
@@ -161,7 +161,7 @@ def test_an_opaque_picture_gets_no_alpha_channel(encode: Encode, picture_format:
 @pytest.mark.parametrize(
     ("width", "height", "problem"),
     [
-        pytest.param(5_000, MOST_PIXELS // 5_000 + 1, "5000 x 10001 pixels: more than 50000000: refused", id="just"),
+        pytest.param(5_000, MAX_PIXELS // 5_000 + 1, "5000 x 10001 pixels: more than 50000000: refused", id="just"),
         pytest.param(10_000, 10_000, "refused as a decompression bomb: ", id="pillow-warns"),
         pytest.param(50_000, 50_000, "refused as a decompression bomb: ", id="pillow-refuses"),
     ],

@@ -7,7 +7,7 @@ from pathlib import Path
 from celery import Celery
 from celery.app.utils import find_app
 
-from deploytools.errors import AppError, FleetToolsError
+from deploytools.errors import AppError, DeploytoolsError
 from deploytools.fleet import Fleet
 from deploytools.project import Project
 
@@ -24,7 +24,7 @@ def import_app(root: Path, name: str, *, named_by: str) -> Celery:
     try:
         import_module(name.partition(":")[0])
         app: Celery = find_app(name)
-    except FleetToolsError:
+    except DeploytoolsError:
         raise
     except Exception as error:
         raise AppError(

@@ -28,7 +28,7 @@ RESERVED_TIER_NAMES = frozenset({"all", "dev"})
 SECTIONS = ("fleet", "tiers", "deploy")
 
 # Kombu's own default, and the shortest visibility timeout we derive: shorter ones only bring duplicates.
-SHORTEST_VISIBILITY_TIMEOUT_SECONDS = 3600
+MIN_VISIBILITY_TIMEOUT_SECONDS = 3600
 
 # What a worker needs after its last task: acknowledge, restore what it prefetched, close (measured: 1.2 s), doubled
 # a few times for a loaded host.
@@ -179,7 +179,7 @@ class Fleet(Value, frozen=True, kw_only=True):
         A prefetched task may wait for one full run before its own, hence twice the longest limit.
         """
         longest_seconds = max(tier.time_limit_seconds for tier in self)
-        return max(SHORTEST_VISIBILITY_TIMEOUT_SECONDS, 2 * longest_seconds + SHUTDOWN_MARGIN_SECONDS)
+        return max(MIN_VISIBILITY_TIMEOUT_SECONDS, 2 * longest_seconds + SHUTDOWN_MARGIN_SECONDS)
 
     def tier(self, name: str) -> Tier:
         """Return the tier of that name."""

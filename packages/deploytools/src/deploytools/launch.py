@@ -18,7 +18,7 @@ def child_environment(command: Command, project: Project) -> dict[str, str]:
     )
 
 
-def become(command: Command, project: Project) -> None:
+def exec_command(command: Command, project: Project) -> None:
     """Print the command line on stderr and replace this process by it, in the project's root."""
     print(f"$ {command}", file=sys.stderr, flush=True)
     sys.stdout.flush()

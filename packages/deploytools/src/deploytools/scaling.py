@@ -12,7 +12,7 @@ from deploytools.fleet import Autoscale
 # The backlog shall be gone in this part of what is left of the promise: service times are means, and forks take time.
 BACKLOG_SHARE = 0.5
 # However late the oldest task is already, the rest is not worth more processes than this part of the promise asks for.
-LEAST_TIME_LEFT_SHARE = 0.1
+MIN_TIME_LEFT_SHARE = 0.1
 # Mean service time until one was measured: an ordinary task, neither a no-op nor a report.
 ASSUMED_SERVICE_SECONDS = 0.1
 # Square-root staffing (Halfin and Whitt, 1981): this many standard deviations of the busy processes are kept spare.
@@ -49,7 +49,7 @@ def decide(demand: Demand, *, bounds: Autoscale, promise_seconds: float) -> Deci
     More backlog never wants fewer processes.
     """
     steady = ceil(demand.offered_work + SPARE_DEVIATIONS * sqrt(demand.offered_work))
-    time_left = max(promise_seconds - demand.oldest_seconds, LEAST_TIME_LEFT_SHARE * promise_seconds)
+    time_left = max(promise_seconds - demand.oldest_seconds, MIN_TIME_LEFT_SHARE * promise_seconds)
     catching_up = ceil(demand.backlog * demand.service_seconds / (BACKLOG_SHARE * time_left))
     wanted = max(steady, demand.busy + min(catching_up, demand.backlog))
     target = min(max(wanted, bounds.min), bounds.max)

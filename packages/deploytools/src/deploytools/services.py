@@ -15,12 +15,12 @@ BEAT_GRACE_SECONDS = 10
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Service:
-    """A program to keep running. `hurry_signal` is what makes it end at once without losing anything."""
+    """A program to keep running. `cold_shutdown_signal` is what makes it end at once without losing anything."""
 
     name: str
     command: Command
     grace_seconds: float
-    hurry_signal: signal.Signals
+    cold_shutdown_signal: signal.Signals
 
 
 def worker_services(fleet: Fleet, settings: Settings, *, node: str, replicas: bool = False) -> list[Service]:
@@ -35,7 +35,7 @@ def worker_services(fleet: Fleet, settings: Settings, *, node: str, replicas: bo
                 fleet, settings.applied_to(tier), log_level=settings.log_level, node=f"{node}-{number}"
             ),
             grace_seconds=tier.grace_seconds,
-            hurry_signal=signal.SIGQUIT,
+            cold_shutdown_signal=signal.SIGQUIT,
         )
         for tier in fleet
         for count in [tier.replicas if replicas else 1]
@@ -53,5 +53,5 @@ def beat_service(fleet: Fleet, settings: Settings, *, project: Project, address:
         name="beat",
         command=beat_command(fleet, schedule=schedule, log_level=settings.log_level),
         grace_seconds=BEAT_GRACE_SECONDS,
-        hurry_signal=signal.SIGTERM,  # SIGQUIT would end it before it resigned, or closed its file
+        cold_shutdown_signal=signal.SIGTERM,  # SIGQUIT would end it before it resigned, or closed its file
     )

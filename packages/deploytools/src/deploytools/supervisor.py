@@ -26,18 +26,18 @@ from deploytools.services import Service
 from deploytools.supervised import supervised
 
 FIRST_RESTART_SECONDS = 0.2
-LONGEST_RESTART_SECONDS = 30.0
+MAX_RESTART_SECONDS = 30.0
 # A program that ran this long had started well: its next restart waits the shortest time again.
 STEADY_SECONDS = 10.0
-LONGEST_LINE_BYTES = 1024 * 1024
+MAX_LINE_BYTES = 1024 * 1024
 CHECK_SECONDS = 0.5
 LAST_LINES_SECONDS = 1.0
-LOOK_SECONDS = 0.05
+POLL_SECONDS = 0.05
 
 
 def restart_delay_seconds(quick_ends: int) -> float:
     """Return how long to wait before a restart, after so many runs in a row that ended soon after their start."""
-    return min(FIRST_RESTART_SECONDS * 2.0 ** min(quick_ends, 32), LONGEST_RESTART_SECONDS)  # no float is 2**1024
+    return min(FIRST_RESTART_SECONDS * 2.0 ** min(quick_ends, 32), MAX_RESTART_SECONDS)  # no float is 2**1024
 
 
 @dataclass(kw_only=True)
@@ -110,7 +110,7 @@ class Supervisor:
             cwd=self.project.root,
             env=child_environment(service.command, self.project) | supervised(),
             process_group=0,  # a Ctrl-C in the terminal is for us; we pass on what it means
-            limit=LONGEST_LINE_BYTES,
+            limit=MAX_LINE_BYTES,
         )
         self._running[service.name] = process
         if self._signals:  # told to stop while it was being started
@@ -145,7 +145,7 @@ class Supervisor:
         process = self._running.get(service.name)
         if process is None or process.returncode is not None:
             return
-        stages = (signal.SIGTERM, service.hurry_signal, signal.SIGKILL)
+        stages = (signal.SIGTERM, service.cold_shutdown_signal, signal.SIGKILL)
         process.send_signal(stages[min(self._signals, len(stages)) - 1])
 
     async def _keep_checking(self, check: Callable[[], object]) -> None:
@@ -185,5 +185,5 @@ class Supervisor:
 async def _exit_code(process: Process) -> int:
     # Not `process.wait()`: that returns only when everybody who has its output open has ended, too.
     while process.returncode is None:
-        await asyncio.sleep(LOOK_SECONDS)
+        await asyncio.sleep(POLL_SECONDS)
     return process.returncode

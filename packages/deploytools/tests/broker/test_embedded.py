@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from deploytools.broker.embedded import LONGEST_SOCKET_PATH, EmbeddedBroker
+from deploytools.broker.embedded import MAX_SOCKET_PATH, EmbeddedBroker
 
 SUFFIX = "/broker/valkey.sock"
 
@@ -27,10 +27,10 @@ def test_the_socket_is_in_the_brokers_own_folder() -> None:
 @pytest.mark.parametrize(
     ("length_bytes", "letter", "stays"),
     [
-        pytest.param(LONGEST_SOCKET_PATH, "x", True, id="the-longest-that-fits"),
-        pytest.param(LONGEST_SOCKET_PATH + 1, "x", False, id="one-byte-too-long"),
-        pytest.param(LONGEST_SOCKET_PATH, "é", True, id="the-longest-in-two-byte-letters"),
-        pytest.param(LONGEST_SOCKET_PATH + 1, "é", False, id="bytes-count-not-letters"),
+        pytest.param(MAX_SOCKET_PATH, "x", True, id="the-longest-that-fits"),
+        pytest.param(MAX_SOCKET_PATH + 1, "x", False, id="one-byte-too-long"),
+        pytest.param(MAX_SOCKET_PATH, "é", True, id="the-longest-in-two-byte-letters"),
+        pytest.param(MAX_SOCKET_PATH + 1, "é", False, id="bytes-count-not-letters"),
     ],
 )
 def test_a_path_too_long_for_a_socket_is_replaced_by_a_short_one_whatever_the_temporary_folder_is(
@@ -44,7 +44,7 @@ def test_a_path_too_long_for_a_socket_is_replaced_by_a_short_one_whatever_the_te
 
     assert (path.parent == broker.folder) is stays
     assert (path.parent == Path("/tmp")) is not stays  # noqa: S108 — a name to compare with; nothing is written
-    assert len(os.fsencode(path)) <= LONGEST_SOCKET_PATH
+    assert len(os.fsencode(path)) <= MAX_SOCKET_PATH
 
 
 def test_two_projects_with_long_paths_have_sockets_of_their_own() -> None:

@@ -15,13 +15,13 @@ from deploytools.load.result import RunResult, sum_up, tier_load
 from deploytools.load.samples import Sample
 
 
-def samples(tier: str, *, wait_seconds: float, count: int = 200, slip_seconds: float = 0.0) -> list[Sample]:
+def samples(tier: str, *, wait_seconds: float, count: int = 200, send_delay_seconds: float = 0.0) -> list[Sample]:
     return [
         Sample(
             id=f"{tier}-{number}",
             tier=tier,
             intended_at=1000 + number / 10,
-            published_at=1000 + number / 10 + slip_seconds,
+            published_at=1000 + number / 10 + send_delay_seconds,
             publish_seconds=0.001,
             started_at=1000 + number / 10 + wait_seconds * (1 + number % 7 / 100),
             run_seconds=0.05,
@@ -40,7 +40,7 @@ def run_of(
         fleet=fleet,
         profile=PROFILES[profile],
         processes={"high": 4},
-        hops=[0.0002],
+        round_trips=[0.0002],
         refused=refused,
         missing_generators=missing_generators,
         failures=(),
@@ -88,7 +88,7 @@ def test_a_task_never_heard_of_is_lost(fleet: Fleet) -> None:
 
 
 def test_a_generator_that_fell_behind_fails_the_run(fleet: Fleet) -> None:
-    problems = run_of(fleet, samples("high", wait_seconds=0.2, slip_seconds=0.1)).problems()
+    problems = run_of(fleet, samples("high", wait_seconds=0.2, send_delay_seconds=0.1)).problems()
 
     assert "the generator fell behind" in problems[0]
 

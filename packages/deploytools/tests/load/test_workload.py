@@ -7,18 +7,18 @@ import pytest
 
 from deploytools.errors import WorkloadError
 from deploytools.fleet import Fleet
-from deploytools.load.workload import Offer, Source, Workload, load_source
+from deploytools.load.workload import TaskTemplate, Workload, WorkloadProvider, load_workload_provider
 
 MODULE = """
-from deploytools.load.workload import Source, Workload
-source = Source(prepare=lambda: Workload(offers=()), environment={"SHOP_SIZE": "small"})
+from deploytools.load.workload import WorkloadProvider, Workload
+source = WorkloadProvider(prepare=lambda: Workload(offers=()), environment={"SHOP_SIZE": "small"})
 number = 3
 """
 
 
-def offer(task: str) -> Offer:
+def offer(task: str) -> TaskTemplate:
     """Return an offer of a task that takes nothing."""
-    return Offer(task=task, make_arguments=lambda _: ())
+    return TaskTemplate(task=task, make_arguments=lambda _: ())
 
 
 @pytest.fixture(autouse=True)
@@ -41,9 +41,9 @@ def test_offers_belong_to_the_tier_their_task_is_routed_to(fleet: Fleet) -> None
 
 
 def test_the_workload_that_the_fleet_names_is_loaded(fleet: Fleet) -> None:
-    source = load_source(msgspec.structs.replace(fleet, workload="shop_workload:source"))
+    source = load_workload_provider(msgspec.structs.replace(fleet, workload="shop_workload:source"))
 
-    assert isinstance(source, Source)
+    assert isinstance(source, WorkloadProvider)
     assert source.environment == {"SHOP_SIZE": "small"}
     assert source.prepare() == Workload(offers=())
 
@@ -57,13 +57,15 @@ def test_the_workload_that_the_fleet_names_is_loaded(fleet: Fleet) -> None:
         pytest.param(
             "shop_workload:sauce", "workload shop_workload:sauce: module 'shop_workload' has no", id="no-name"
         ),
-        pytest.param("shop_workload:number", "workload shop_workload:number: it is a int, not a Source", id="a-number"),
+        pytest.param(
+            "shop_workload:number", "workload shop_workload:number: it is a int, not a WorkloadProvider", id="a-number"
+        ),
     ],
 )
 def test_a_workload_that_cannot_be_loaded_is_an_error_that_names_it(
     fleet: Fleet, workload: str | None, problem: str
 ) -> None:
     with pytest.raises(WorkloadError) as caught:
-        load_source(msgspec.structs.replace(fleet, workload=workload))
+        load_workload_provider(msgspec.structs.replace(fleet, workload=workload))
 
     assert str(caught.value).startswith(problem)

@@ -12,7 +12,7 @@ from deploytools.errors import SettingError
 from deploytools.fleet import Fleet
 from deploytools.worker import warm_up, warming
 from deploytools.worker.starts import Starts
-from deploytools.worker.warming import LONGEST_RETRY_SECONDS, is_worn, retry_delay_seconds
+from deploytools.worker.warming import MAX_RETRY_SECONDS, is_worn, retry_delay_seconds
 
 
 @dataclass
@@ -136,7 +136,7 @@ def test_a_module_that_raises_when_it_is_imported_is_named(
 
 def test_delays_before_failed_processes_are_replaced_double_up_to_a_limit() -> None:
     assert [retry_delay_seconds(tries) for tries in range(1, 5)] == [0.5, 1.0, 2.0, 4.0]
-    assert retry_delay_seconds(10**6) == LONGEST_RETRY_SECONDS
+    assert retry_delay_seconds(10**6) == MAX_RETRY_SECONDS
 
 
 @pytest.mark.parametrize(("max_tasks", "worn_from"), [(1, 1), (2, 1), (3, 2), (10, 9), (50, 45), (1000, 900)])

@@ -12,7 +12,7 @@ from app.settings import settings
 
 logger = get_task_logger(__name__)
 
-LONGEST_DELAY_SECONDS = 60
+MAX_DELAY_SECONDS = 60
 
 
 class ServiceTask(Task[..., Any]):
@@ -31,7 +31,7 @@ class ServiceTask(Task[..., Any]):
 
     def _delay_seconds(self, error: TransientError) -> float:
         # Anywhere in a time that doubles: those who failed together do not come back together.
-        longest_seconds = min(settings().retry_seconds * 2**self.request.retries, LONGEST_DELAY_SECONDS)
+        longest_seconds = min(settings().retry_seconds * 2**self.request.retries, MAX_DELAY_SECONDS)
         return max(random.uniform(0, longest_seconds), error.after_seconds or 0.0)  # noqa: S311 — no secret
 
     def _postpone(self, error: PostponedError) -> None:

@@ -8,7 +8,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 # 50 megapixels: what phones deliver, and at 4 bytes a pixel 200 MB of memory. Larger ones are refused from their
 # header, before a pixel is decoded.
-MOST_PIXELS = 50_000_000
+MAX_PIXELS = 50_000_000
 
 
 # Pillow loads its codecs when the first picture is opened. Here they are loaded once, before processes are forked.
@@ -45,8 +45,8 @@ def _open(data: bytes, width: int) -> Image.Image:
         with warnings.catch_warnings():
             warnings.simplefilter("error", Image.DecompressionBombWarning)
             picture = Image.open(io.BytesIO(data))
-            if picture.width * picture.height > MOST_PIXELS:
-                raise PictureError(f"{picture.width} x {picture.height} pixels: more than {MOST_PIXELS}: refused")
+            if picture.width * picture.height > MAX_PIXELS:
+                raise PictureError(f"{picture.width} x {picture.height} pixels: more than {MAX_PIXELS}: refused")
             picture.draft(None, (width, width))  # JPEG decodes at a fraction of its size, no smaller than this
             picture.load()
     except UnidentifiedImageError:

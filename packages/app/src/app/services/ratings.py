@@ -13,7 +13,7 @@ MEAN = 1000.0
 SCALE = 400.0
 # Half a win and half a loss of each model against an average one: who won every vote gets a finite rating.
 PRIOR = 0.5
-MOST_ROUNDS = 1000
+MAX_ROUNDS = 1000
 EXACT = 1e-6
 BOOTSTRAPS = 200
 
@@ -72,7 +72,7 @@ def _fit(wins: NDArray[np.float64]) -> NDArray[np.float64]:
     games = wins + wins.swapaxes(-1, -2)
     won = wins.sum(axis=-1) + PRIOR
     strength = np.ones(wins.shape[:-1])
-    for _ in range(MOST_ROUNDS):
+    for _ in range(MAX_ROUNDS):
         expected = (games / (strength[..., :, None] + strength[..., None, :])).sum(axis=-1) + 2 * PRIOR / (strength + 1)
         better = won / expected
         done = np.max(np.abs(np.log(better / strength))) < EXACT

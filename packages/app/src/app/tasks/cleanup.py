@@ -15,7 +15,7 @@ from app.services.tables import Document, Embedding, Staged, now
 from app.settings import settings
 
 # Whoever still writes a file after so long is dead.
-LONGEST_WRITE_SECONDS = 3600
+MAX_WRITE_SECONDS = 3600
 
 
 class ExpireRequest(BaseModel):
@@ -43,7 +43,7 @@ def expire(request: ExpireRequest | None = None) -> Expired:
     found = Expired(uploads=_old_uploads(request), exports=_old_exports(), orphans=_orphans())
     if not request.dry_run:
         _remove(found)
-        objects().sweep(before=min(_limit(request), time.time() - LONGEST_WRITE_SECONDS))
+        objects().sweep(before=min(_limit(request), time.time() - MAX_WRITE_SECONDS))
     return found
 
 

@@ -14,9 +14,9 @@ from app.services.tracing import Call
 from app.services.tracing import ship as hand_over
 
 # So many in one request: some hundred kilobytes.
-MOST_IN_BATCH = 200
+MAX_IN_BATCH = 200
 # Where that many are refused, it is not about one batch: the key, perhaps.
-MOST_REFUSED = 3
+MAX_REFUSED = 3
 
 
 class Shipped(BaseModel):
@@ -32,13 +32,13 @@ def ship() -> Shipped:
     One that is refused for good holds up no other; it stays, and the task fails in the end.
     """
     count, refused = 0, dict[str, PermanentError]()
-    while len(refused) < MOST_REFUSED:
+    while len(refused) < MAX_REFUSED:
         with transaction() as session:
             fixed = select(Trace.batch).where(Trace.batch.is_not(None), Trace.shipped_at.is_(None))
             batch = session.scalar(fixed.where(Trace.batch.not_in(refused)))
             if batch is None:
                 batch = uuid4().hex
-                free = select(Trace.id).where(Trace.batch.is_(None)).order_by(Trace.at, Trace.id).limit(MOST_IN_BATCH)
+                free = select(Trace.id).where(Trace.batch.is_(None)).order_by(Trace.at, Trace.id).limit(MAX_IN_BATCH)
                 session.execute(update(Trace).where(Trace.id.in_(free)).values(batch=batch))
         with transaction() as session:
             waiting = select(Trace).where(Trace.batch == batch, Trace.shipped_at.is_(None)).order_by(Trace.at, Trace.id)

@@ -10,7 +10,7 @@ from celery.beat import PersistentScheduler
 from deploytools.beat import metrics
 
 # Celery looks each five minutes at most; this often, so that one that hangs is noticed.
-LOOK_SECONDS = 5.0
+POLL_SECONDS = 5.0
 
 
 class FileScheduler(PersistentScheduler):
@@ -35,7 +35,7 @@ class FileScheduler(PersistentScheduler):
     def tick(self, *args: Any, **options: Any) -> float:
         """Send what is due; return seconds until the next look."""
         metrics.collector.note_look(is_leader=True)
-        return min(float(super().tick(*args, **options)), LOOK_SECONDS)
+        return min(float(super().tick(*args, **options)), POLL_SECONDS)
 
     def apply_entry(self, entry: Any, producer: Any = None) -> None:
         """Send an entry's task."""

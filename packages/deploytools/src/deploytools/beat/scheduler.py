@@ -22,7 +22,7 @@ from kombu.exceptions import OperationalError
 from redis.exceptions import RedisError
 
 from deploytools.beat import metrics
-from deploytools.transport.channel import ONCE, Channel, Once
+from deploytools.transport.channel import ONCE, Channel, ConditionalPublish
 
 logger = logging.getLogger(__name__)
 
@@ -30,9 +30,9 @@ LEADER_KEY = "deploytools.beat.leader"
 STATE_KEY = "deploytools.beat"  # a hash: entry → epoch seconds of its last tick; and whose schedule led last
 # A dead leader is replaced after this long and one look; each look of the leader extends it.
 LEASE_SECONDS = 10.0
-LOOK_SECONDS = 1.0
+POLL_SECONDS = 1.0
 # A tick that comes later than this was missed: the policy of the fleet says what becomes of it.
-MISSED_AFTER_SECONDS = 2 * LOOK_SECONDS
+MISSED_AFTER_SECONDS = 2 * POLL_SECONDS
 
 # KEYS leader, state; ARGV our token, lease in ms, fingerprint of our schedule, when we started (epoch seconds).
 # Returns 1 if we lead, 0 if another does, -1 if a newer schedule than ours has led.
@@ -64,7 +64,7 @@ class Scheduler(beat.Scheduler):
         self._missed: str = app.fleet.missed_ticks
         metrics.connect()
         super().__init__(app, *args, **kwargs)
-        self.max_interval = LOOK_SECONDS
+        self.max_interval = POLL_SECONDS
         if not isinstance(self._channel, Channel):
             sys.exit(
                 "beat: its state needs a hardened Redis: set CELERY_BEAT_SCHEDULE to a file, or change the transport"
@@ -87,11 +87,11 @@ class Scheduler(beat.Scheduler):
             leads = self._leads()
             metrics.collector.note_look(is_leader=leads)
             if not leads:
-                return LOOK_SECONDS
-            return min((self._try_to_send(entry) for entry in self.schedule.values()), default=LOOK_SECONDS)
+                return POLL_SECONDS
+            return min((self._try_to_send(entry) for entry in self.schedule.values()), default=POLL_SECONDS)
         except (RedisError, OperationalError, OSError) as error:
             logger.warning("beat: %s: will try again", error)
-            return LOOK_SECONDS
+            return POLL_SECONDS
 
     def close(self) -> None:
         """Let a standby lead at once."""
@@ -125,7 +125,7 @@ class Scheduler(beat.Scheduler):
             raise
         except Exception as error:  # noqa: BLE001 — its queue, its arguments, its schedule: whatever is wrong
             logger.warning("beat: %s: %s: will try again", entry.name, error)
-            return LOOK_SECONDS
+            return POLL_SECONDS
 
     def _send_due(self, entry: Any) -> float:
         """Send an entry's ticks that are due; return seconds until it has to be looked at again."""
@@ -134,16 +134,16 @@ class Scheduler(beat.Scheduler):
         while (due := due_at(entry.schedule, float(last), self.app.timezone)) <= (now := time.time()):
             missed = now - due > MISSED_AFTER_SECONDS
             ticked_at = repr(now if missed and self._missed != "all" else due)
-            once = Once(key=STATE_KEY, field=entry.name, before=last, after=ticked_at)
+            once = ConditionalPublish(key=STATE_KEY, field=entry.name, before=last, after=ticked_at)
             if missed and self._missed == "skip":
                 logger.warning("beat: %s was due %.0f s ago: skipped", entry.name, now - due)
                 self._channel.put_once(once)
             else:
                 self._send(entry, once, due)
             last = ticked_at
-        return min(due - now, LOOK_SECONDS)
+        return min(due - now, POLL_SECONDS)
 
-    def _send(self, entry: Any, once: Once, due: float) -> None:
+    def _send(self, entry: Any, once: ConditionalPublish, due: float) -> None:
         options = {**entry.options, "headers": {**entry.options.get("headers", {}), ONCE: once, "x_due_at": due}}
         logger.info("beat: sending %s (%s)", entry.name, entry.task)
         self.apply_async(type(entry)(**dict(entry) | {"options": options}), producer=self.producer, advance=False)

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from deploytools.broker.address import BrokerAddress, parse_address
-from deploytools.broker.reach import is_reachable, knock
+from deploytools.broker.reach import is_reachable, ping
 from deploytools.broker.reaper import start_reaper
 from deploytools.errors import EmbeddedBrokerError
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     import redis
 
 # sockaddr_un holds 108 bytes with the closing zero.
-LONGEST_SOCKET_PATH = 107
+MAX_SOCKET_PATH = 107
 START_DEADLINE_SECONDS = 15.0
 STOP_DEADLINE_SECONDS = 10.0
 POLL_SECONDS = 0.02
@@ -52,7 +52,7 @@ class EmbeddedBroker:
         Not in TMPDIR: a command in another environment would not find the server, and would start a second one.
         """
         path = self.folder / "valkey.sock"
-        if len(os.fsencode(path)) <= LONGEST_SOCKET_PATH:
+        if len(os.fsencode(path)) <= MAX_SOCKET_PATH:
             return path
         digest = hashlib.sha256(os.fsencode(path)).hexdigest()[:16]
         return Path(f"/tmp/deploytools-{os.getuid()}-{digest}.sock")  # noqa: S108 — only its owner may open it
@@ -96,7 +96,7 @@ class EmbeddedBroker:
         give_up_at = time.monotonic() + START_DEADLINE_SECONDS
         while True:
             try:
-                knock(self.address)
+                ping(self.address)
             except (FileNotFoundError, ConnectionRefusedError):
                 return False
             except OSError as error:

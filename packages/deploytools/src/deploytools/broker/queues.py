@@ -8,7 +8,7 @@ from typing import Any
 
 from celery import Celery
 
-from deploytools.stamps import PUBLISHED_AT
+from deploytools.publish_time import PUBLISHED_AT
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

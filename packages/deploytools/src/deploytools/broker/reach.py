@@ -19,7 +19,7 @@ def wait_until_reachable(address: BrokerAddress, *, deadline_seconds: float) -> 
     give_up_at = time.monotonic() + deadline_seconds
     while True:
         try:
-            return knock(address)
+            return ping(address)
         except ssl.SSLCertVerificationError as error:
             raise BrokerUnreachableError(
                 f"broker {address}: its certificate is not trusted ({error.verify_message}): "
@@ -33,7 +33,7 @@ def wait_until_reachable(address: BrokerAddress, *, deadline_seconds: float) -> 
         time.sleep(TRY_AGAIN_SECONDS)
 
 
-def knock(address: BrokerAddress) -> None:
+def ping(address: BrokerAddress) -> None:
     """Connect once and, on Redis, log in and PING; raise OSError (not there) or BrokerUnreachableError (refused)."""
     with _connect(address) as connection:
         if not address.is_redis:
@@ -47,7 +47,7 @@ def knock(address: BrokerAddress) -> None:
 def is_reachable(address: BrokerAddress) -> bool:
     """Say whether the broker answers now."""
     try:
-        knock(address)
+        ping(address)
     except (OSError, BrokerUnreachableError):
         return False
     return True

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from deploytools.deploy.engine import Engine
+from deploytools.deploy.docker import Docker
 from deploytools.deploy.roll import roll
 from deploytools.fleet import Fleet
 from deploytools.render.container import START_SECONDS
@@ -12,7 +12,7 @@ BEAT = "celery-beat"
 
 
 def roll_fleet(
-    engine: Engine, fleet: Fleet, *, tier: str, grace_seconds: float | None, say: Callable[[str], None]
+    engine: Docker, fleet: Fleet, *, tier: str, grace_seconds: float | None, say: Callable[[str], None]
 ) -> None:
     """Roll a tier, or with '' all and beat. `grace_seconds`: None for each tier's own, in which all its tasks end.
 

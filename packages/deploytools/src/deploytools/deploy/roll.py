@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable, Iterable
 
-from deploytools.deploy.engine import Engine
+from deploytools.deploy.docker import Docker
 from deploytools.errors import VerdictError
 
 POLL_SECONDS = 0.5
@@ -11,7 +11,7 @@ POLL_SECONDS = 0.5
 HURRY_SECONDS = 10.0
 
 
-def roll(engine: Engine, service: str, *, count: int, grace_seconds: float, ready_seconds: float) -> None:
+def roll(engine: Docker, service: str, *, count: int, grace_seconds: float, ready_seconds: float) -> None:
     """Start `count` new containers, wait until they are ready, then stop the old ones.
 
     New ones that are not ready in time are removed, the old ones go on, and VerdictError is raised. An old worker takes
@@ -32,7 +32,7 @@ def roll(engine: Engine, service: str, *, count: int, grace_seconds: float, read
     retire(engine, old, grace_seconds=grace_seconds)
 
 
-def retire(engine: Engine, ids: Iterable[str], *, grace_seconds: float) -> None:
+def retire(engine: Docker, ids: Iterable[str], *, grace_seconds: float) -> None:
     """Stop containers and remove them: SIGTERM, SIGQUIT after `grace_seconds`, SIGKILL ten seconds later."""
     ids = list(ids)
     if not ids:
@@ -46,16 +46,16 @@ def retire(engine: Engine, ids: Iterable[str], *, grace_seconds: float) -> None:
     _remove(engine, ids)
 
 
-def _are_ready(engine: Engine, ids: list[str]) -> bool:
+def _are_ready(engine: Docker, ids: list[str]) -> bool:
     states = [each["State"] for each in engine.inspect(ids)] if ids else []
     return bool(states) and all(state.get("Health", {}).get("Status") == "healthy" for state in states)
 
 
-def _running(engine: Engine, ids: list[str]) -> list[str]:
+def _running(engine: Docker, ids: list[str]) -> list[str]:
     return [each["Id"] for each in engine.inspect(ids) if each["State"]["Running"]]
 
 
-def _remove(engine: Engine, ids: list[str]) -> None:
+def _remove(engine: Docker, ids: list[str]) -> None:
     if ids:
         engine.docker("rm", "--force", *ids)
 

@@ -21,7 +21,7 @@ if redis.call('LREM', KEYS[1], 1, ARGV[1]) == 0 then return 0 end
 if ARGV[2] ~= '' then redis.call('LPUSH', KEYS[2], ARGV[2]) end
 return 1
 """
-NOT_AGAIN = ("x-redeliveries", "redelivered", "x-death", "x-delivery-count", "x-acquired-count")
+DELIVERY_HEADERS = ("x-redeliveries", "redelivered", "x-death", "x-delivery-count", "x-acquired-count")
 # RabbitMQ gives back what was read a moment after the channel that read it is closed.
 GIVEN_BACK_SECONDS, POLL_SECONDS = 2.0, 0.05
 
@@ -75,13 +75,13 @@ def take_out(app: Celery, letters: Iterable[DeadLetter], *, replay: bool) -> int
         )
 
 
-def _box(connection: Any, tier: str, queue: str) -> "RedisBox | RabbitBox":
+def _box(connection: Any, tier: str, queue: str) -> "RedisDeadLetters | RabbitDeadLetters":
     is_redis = hasattr(connection.default_channel, "client")
-    return RedisBox(connection, tier, queue) if is_redis else RabbitBox(connection, tier, queue)
+    return RedisDeadLetters(connection, tier, queue) if is_redis else RabbitDeadLetters(connection, tier, queue)
 
 
 @dataclass(frozen=True, slots=True)
-class RedisBox:
+class RedisDeadLetters:
     """A queue's dead letters in Redis: a list of records, as `deploytools.transport.dead` makes them."""
 
     connection: Any
@@ -140,7 +140,7 @@ class RedisBox:
 
 
 @dataclass(frozen=True, slots=True)
-class RabbitBox:
+class RabbitDeadLetters:
     """A queue's dead letters in RabbitMQ: the messages themselves, with its `x-death` header."""
 
     connection: Any
@@ -177,7 +177,7 @@ class RabbitBox:
 
     def _take(self, channel: Any, message: Any, letter: DeadLetter, *, replay: bool) -> None:
         if replay and letter.message is not None:
-            for name in NOT_AGAIN:
+            for name in DELIVERY_HEADERS:
                 message.properties.get("application_headers", {}).pop(name, None)
             channel.basic_publish(message, exchange=self.queue, routing_key=self.queue)
         channel.basic_ack(message.delivery_tag)
@@ -213,7 +213,7 @@ def _message(raw: str) -> tuple[dict[str, Any], str | None]:
     try:
         envelope = json.loads(raw)
         headers = envelope["headers"]
-        kept = {name: value for name, value in headers.items() if name not in NOT_AGAIN}
+        kept = {name: value for name, value in headers.items() if name not in DELIVERY_HEADERS}
         envelope["properties"]["delivery_info"].pop("redelivered", None)
     except (ValueError, KeyError, TypeError, AttributeError):
         return {}, None

@@ -10,7 +10,7 @@ from deploytools.inspect.dead import DeadLetter
 from deploytools.inspect.layout import make_table
 from deploytools.inspect.snapshot import Snapshot, TierState, WorkerState
 
-LONGEST_ERROR = 200
+MAX_ERROR = 200
 
 
 def workers_table(snapshot: Snapshot) -> Table:
@@ -91,7 +91,7 @@ def dead_letters_table(letters: Sequence[DeadLetter]) -> Table:
     )
     for letter in letters:
         since = f"{datetime.fromtimestamp(letter.at, UTC):%Y-%m-%d %H:%M:%S}" if letter.at else "-"
-        error = Text(letter.error[:LONGEST_ERROR])  # it may hold anything, markup too
+        error = Text(letter.error[:MAX_ERROR])  # it may hold anything, markup too
         table.add_row(letter.id, letter.tier, letter.reason, since, letter.task or "-", error)
     return table
 

@@ -4,7 +4,7 @@ from typing import Any
 
 from deploytools.broker.choice import broker_address, ready_broker
 from deploytools.invoke.command import command
-from deploytools.launch import become
+from deploytools.launch import exec_command
 from deploytools.services import beat_service
 from deploytools.settings import current_project, current_settings
 
@@ -18,4 +18,4 @@ def beat(_: Any, dry: bool = False) -> None:
         print(line)
         return
     ready_broker(settings, project)
-    become(line, project)
+    exec_command(line, project)

@@ -8,7 +8,7 @@ from invoke.parser.argument import Argument
 from invoke.tasks import Task
 from invoke.tasks import task as invoke_task
 
-from deploytools.errors import FleetToolsError, SettingError
+from deploytools.errors import DeploytoolsError, SettingError
 from deploytools.fleet import Fleet
 
 
@@ -45,12 +45,12 @@ def check_tier(fleet: Fleet, name: str) -> None:
 
 
 def exit_on_error(body: Callable[..., Any]) -> Callable[..., Any]:
-    """Wrap a function so that a FleetToolsError leaves it as Invoke's Exit."""
+    """Wrap a function so that a DeploytoolsError leaves it as Invoke's Exit."""
 
     def run(*args: Any, **kwargs: Any) -> Any:
         try:
             return body(*args, **kwargs)
-        except FleetToolsError as error:
+        except DeploytoolsError as error:
             raise Exit(str(error), error.exit_code) from None
 
     return run

@@ -18,14 +18,14 @@ from deploytools.settings import current_project
 )
 def roll(_: Any, tier: str = "", grace: float = -1.0, build: bool = True) -> None:
     """Replace what runs in compose, a tier at a time: new workers take tasks before old ones stop."""
-    from deploytools.deploy.engine import Engine
+    from deploytools.deploy.docker import Docker
     from deploytools.deploy.fleet import roll_fleet
     from deploytools.render.compose import FILE
 
     project = current_project()
     fleet = project.fleet()
     check_tier(fleet, tier)
-    engine = Engine(project=("--file", str(project.root / FILE)))
+    engine = Docker(project=("--file", str(project.root / FILE)))
     if build:
         engine.compose("build", "--quiet")
     if any(path.name == "broker_acl" for path in write_secrets()):

@@ -53,14 +53,14 @@ def demo(_: Any, seconds: float = 15.0, json_: bool = False) -> None:
     import json
 
     from deploytools.load.demo_fleet import run_demo
-    from deploytools.load.demo_report import print_result, print_shown, print_verdict
+    from deploytools.load.demo_report import print_result, print_result_tables, print_verdict
 
     result, shown = run_demo(seconds=seconds)
     if json_:
         print(json.dumps(result.as_json()))
     else:
         print_result(result)
-        print_shown(shown)
+        print_result_tables(shown)
         print_verdict(result)
     result.raise_if_lost()
 

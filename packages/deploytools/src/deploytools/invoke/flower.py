@@ -11,7 +11,7 @@ from deploytools.broker.choice import ready_broker
 from deploytools.commands import flower_command
 from deploytools.errors import SettingError
 from deploytools.invoke.command import command
-from deploytools.launch import become
+from deploytools.launch import exec_command
 from deploytools.settings import current_project, current_settings, read_secret
 
 
@@ -41,7 +41,7 @@ def flower(_: Any, address: str = "127.0.0.1", port: int = 5555, dry: bool = Fal
     if not given:
         print(f"http://{address}:{port}  user: flower, password: in {password_file}", file=sys.stderr)
     ready_broker(settings, project)
-    become(line, project)
+    exec_command(line, project)
 
 
 def _kept_password(path: Path) -> str:

@@ -9,7 +9,7 @@ from deploytools.broker.reach import wait_until_reachable
 from deploytools.commands import events_command
 from deploytools.errors import BrokerUnreachableError
 from deploytools.invoke.command import command
-from deploytools.launch import become
+from deploytools.launch import exec_command
 from deploytools.settings import current_project, current_settings
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ def events(_: Any, dry: bool = False) -> None:
         print(line)
         return
     reach()
-    become(line, project)
+    exec_command(line, project)
 
 
 def show(table: Any, *, json_: bool) -> None:

@@ -11,7 +11,7 @@ from deploytools.fleet import Fleet, Tier
 from deploytools.invoke.command import Command as InvokeCommand
 from deploytools.invoke.command import command
 from deploytools.invoke.fleet_run import run_services
-from deploytools.launch import become
+from deploytools.launch import exec_command
 from deploytools.project import code_folders
 from deploytools.settings import current_project, current_settings
 
@@ -74,4 +74,4 @@ def _start(line: Command, *, dry: bool) -> None:
         return
     project = current_project()
     ready_broker(current_settings(), project)
-    become(line, project)
+    exec_command(line, project)

@@ -33,7 +33,7 @@ def count_causes(tier: Tier, samples: Sequence[Sample]) -> dict[Cause, int]:
         enough_seconds = CAUSE_SHARE * (wait_seconds - tier.start_within_seconds)
         if _longest_overlap(waited, cold_runs) >= enough_seconds:
             return Cause.COLD
-        if sample.slip_seconds >= enough_seconds:
+        if sample.send_delay_seconds >= enough_seconds:
             return Cause.SENT_LATE
         if sample.publish_seconds >= enough_seconds:
             return Cause.BROKER

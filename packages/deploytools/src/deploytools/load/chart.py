@@ -7,7 +7,7 @@ from math import ceil, floor, log10
 
 WIDTH, HEIGHT, LEFT, BOTTOM, TOP, RIGHT = 620, 300, 64, 42, 16, 76
 COLOURS = ("#d1495b", "#00798c", "#edae49", "#66a182", "#2e4057", "#8d5b4c")
-LEAST_SECONDS = 0.0001  # what is shorter is drawn here
+MIN_SECONDS = 0.0001  # what is shorter is drawn here
 
 Point = tuple[float, float]
 
@@ -25,12 +25,12 @@ class Axis:
 def seconds_chart(lines: Mapping[str, Sequence[Point]], *, axis: Axis, levels: Mapping[str, float]) -> str:
     """Return a chart of some lines (name → points of x and seconds); `levels` are dashed lines of the same colours."""
     values = [y for points in lines.values() for _, y in points] + list(levels.values())
-    low = floor(log10(max(LEAST_SECONDS, min(values, default=0.001))))
-    high = max(low + 1, ceil(log10(max(LEAST_SECONDS, *values, 0.001))))
+    low = floor(log10(max(MIN_SECONDS, min(values, default=0.001))))
+    high = max(low + 1, ceil(log10(max(MIN_SECONDS, *values, 0.001))))
 
     def place(x: float, y: float) -> str:
         across = LEFT + (x - axis.start) / ((axis.end - axis.start) or 1) * (WIDTH - LEFT - RIGHT)
-        share = (log10(max(LEAST_SECONDS, y)) - low) / (high - low)
+        share = (log10(max(MIN_SECONDS, y)) - low) / (high - low)
         return f"{across:.1f},{HEIGHT - BOTTOM - max(0.0, share) * (HEIGHT - BOTTOM - TOP):.1f}"
 
     def text(x: float, y: float, words: str, anchor: str = "middle", dx: int = 0, dy: int = 4) -> str:

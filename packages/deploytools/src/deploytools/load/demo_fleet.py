@@ -18,7 +18,7 @@ from deploytools.load.demo_report import progress
 from deploytools.load.demo_result import DemoResult
 from deploytools.load.run_lock import hold_run_lock
 from deploytools.load.samples import Account
-from deploytools.load.workload import Shown, Source, load_source
+from deploytools.load.workload import ResultTable, WorkloadProvider, load_workload_provider
 from deploytools.project import Project
 from deploytools.services import Service, beat_service, worker_services
 from deploytools.settings import current_project, current_settings, use_environment
@@ -27,7 +27,7 @@ from deploytools.supervisor import Supervisor
 PROBE_QUEUE = "deploytools.demo.probe"
 
 
-def run_demo(*, seconds: float) -> tuple[DemoResult, list[Shown]]:
+def run_demo(*, seconds: float) -> tuple[DemoResult, list[ResultTable]]:
     """Start a fleet below `.deploytools/demo`, offer load, stop it; return how it went and what the tasks made.
 
     What they wrote stays until the next demo.
@@ -37,7 +37,7 @@ def run_demo(*, seconds: float) -> tuple[DemoResult, list[Shown]]:
         return _run_on_own_broker(project, project.fleet(), seconds)
 
 
-def _run_on_own_broker(project: Project, fleet: Fleet, seconds: float) -> tuple[DemoResult, list[Shown]]:
+def _run_on_own_broker(project: Project, fleet: Fleet, seconds: float) -> tuple[DemoResult, list[ResultTable]]:
     state = project.state / "demo"
     broker = EmbeddedBroker(state=state)
     broker.stop()  # left over from a demo that was killed
@@ -45,17 +45,17 @@ def _run_on_own_broker(project: Project, fleet: Fleet, seconds: float) -> tuple[
     use_environment(DEPLOYTOOLS_STATE=str(state), CELERY_BROKER_URL=broker.address.url)
     broker.start(until_exit=True)
     try:
-        source = _load_source(project, fleet)
+        source = _load_workload_provider(project, fleet)
         result = asyncio.run(_run(current_project(), fleet, broker, seconds))
         return result, list(source.show())
     finally:
         broker.stop()
 
 
-def _load_source(project: Project, fleet: Fleet) -> Source:
+def _load_workload_provider(project: Project, fleet: Fleet) -> WorkloadProvider:
     if str(project.root) not in sys.path:
         sys.path.insert(0, str(project.root))
-    source = load_source(fleet)
+    source = load_workload_provider(fleet)
     use_environment(**source.environment)
     return source
 

@@ -11,7 +11,7 @@ from rich.text import Text
 from deploytools.inspect.layout import make_table, print_table
 from deploytools.load.demo_result import DemoResult
 from deploytools.load.samples import Account
-from deploytools.load.workload import Shown
+from deploytools.load.workload import ResultTable
 
 
 @contextmanager
@@ -60,14 +60,14 @@ def print_verdict(result: DemoResult) -> None:
     Console().print(result.verdict, style="red" if result.problems() else "green", soft_wrap=True, highlight=False)
 
 
-def print_shown(shown: Iterable[Shown]) -> None:
+def print_result_tables(shown: Iterable[ResultTable]) -> None:
     """Print what the tasks have made."""
     for each in shown:
         print()
         print_table(shown_table(each))
 
 
-def shown_table(shown: Shown) -> Table:
+def shown_table(shown: ResultTable) -> Table:
     """Return what the tasks have made as a table."""
     table = make_table(shown.title, *shown.columns)
     for row in shown.rows:

@@ -18,7 +18,7 @@ from typing import Any
 
 from deploytools.errors import WorkloadError
 from deploytools.fleet import Tier
-from deploytools.load.profile import Full
+from deploytools.load.profile import Saturate
 from deploytools.load.samples import Sample
 from deploytools.load.session import LoadSession
 from deploytools.load.workload import Call, Workload
@@ -105,7 +105,7 @@ class OffloadingSession(LoadSession):
     def _expect(self, tier: Tier, seconds: float) -> int:
         """Return how many scheduled tasks to expect in some seconds."""
         shape = self.profile.shape(self.fleet, tier)
-        return 0 if isinstance(shape, Full) else shape.count(seconds)
+        return 0 if isinstance(shape, Saturate) else shape.count(seconds)
 
     def _calls(self, tier: Tier, _: Random) -> Iterator[Call]:
         ready = self._ready[tier.name]
@@ -157,7 +157,7 @@ class OffloadingSession(LoadSession):
         self.on_publish(sample, None if error is None else PublishError(error))
 
     def _fail(self, code: int) -> None:
-        saturated = [tier.name for tier in self.fleet if isinstance(self.profile.shape(self.fleet, tier), Full)]
+        saturated = [tier.name for tier in self.fleet if isinstance(self.profile.shape(self.fleet, tier), Saturate)]
         unknown = self.account.forget_unheard(saturated)
         self.failure = (
             f"the process that prepares and saturates ended with {code}, and {unknown} tasks of "

@@ -50,7 +50,7 @@ class Bursts:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Full:
+class Saturate:
     """As many tasks waiting or running, for each process the tier may have, that none is ever idle.
 
     The one closed loop: it is there to fill a tier, so a wait measured in it says how much was put there.
@@ -58,12 +58,12 @@ class Full:
 
     tasks_per_process: int = 2
 
-    def times(self, _: float) -> "Full":
+    def times(self, _: float) -> "Saturate":
         """Return itself: full is full."""
         return self
 
 
-Shape = Stream | Bursts | Full
+Shape = Stream | Bursts | Saturate
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -104,7 +104,7 @@ PROFILES = {
         # Everybody presses the button at once.
         Profile(name="burst", tightest=Bursts(size=200, every_seconds=10), others=Stream(per_second=2), seconds=30),
         # What tiers are for: the others are full, the tightest goes on as if they were not there.
-        Profile(name="flood", tightest=Stream(per_second=5), others=Full(), seconds=30),
+        Profile(name="flood", tightest=Stream(per_second=5), others=Saturate(), seconds=30),
         # Leaks, drift, recycling.
         Profile(name="soak", tightest=Stream(per_second=5), others=Stream(per_second=2), seconds=3600),
         # Long enough to stop a worker, a broker or a host meanwhile; evenly, so that the gap shows. What a publisher

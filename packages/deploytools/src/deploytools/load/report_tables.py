@@ -39,7 +39,7 @@ def runs_table(run: dict[str, Any]) -> str:
             _ms(tier["floor_seconds"]),
             *(_ms(tier["run"]["percentiles"][key]) for key in ("p50", "p99")),
             _ms(tier["publish"]["percentiles"]["p99"]),
-            _ms(tier["slip_p99_seconds"]),
+            _ms(tier["send_delay_p99_seconds"]),
         )
         for tier in run["tiers"]
     ]
@@ -66,8 +66,8 @@ def first_runs_table(run: dict[str, Any]) -> str:
 def context_tables(run: dict[str, Any]) -> str:
     """Return where the run took place and with what: a table of facts, and one for each group of facts."""
     facts = {
-        "broker round trip, median": _ms(run["hop_seconds"]),
-        "send delay of scheduled tasks, p99": _ms(run["generator_slip_p99_seconds"]),
+        "broker round trip, median": _ms(run["broker_round_trip_seconds"]),
+        "send delay of scheduled tasks, p99": _ms(run["send_delay_p99_seconds"]),
         "refused by the broker": run["refused"],
         "reported twice": run["duplicates"],
         **run["context"],

@@ -8,15 +8,15 @@ from typing import Any
 from deploytools.fleet import Fleet, Tier
 from deploytools.load.causes import Cause, count_causes, explain
 from deploytools.load.histogram import encode, histogram, quantile_seconds
-from deploytools.load.profile import Full, Profile
+from deploytools.load.profile import Profile, Saturate
 from deploytools.load.samples import Sample
 from deploytools.load.theory import mgc_wait_seconds
 
 PERCENTS = (50, 95, 99, 99.9, 100)
 # A generator that sends later than this (p99) did not offer what the profile says.
-MOST_SLIP_SECONDS = 0.02
+MAX_SEND_DELAY_SECONDS = 0.02
 # Of the tightest promise: a wait is the difference of two clocks.
-MOST_CLOCK_SHARE = 0.1
+MAX_CLOCK_SHARE = 0.1
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -68,7 +68,7 @@ class TierLoad:
     first_run: Times
     later_run: Times
     late: dict[Cause, int]
-    slip_p99_seconds: float
+    send_delay_p99_seconds: float
     mean_wait_seconds: float | None
     processes: int
     floor_seconds: float | None
@@ -98,7 +98,7 @@ class TierLoad:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RunResult:
-    """A whole run. `context`: where and with what; `generator_slip_p99_seconds`: whether it can be believed.
+    """A whole run. `context`: where and with what; `send_delay_p99_seconds`: whether it can be believed.
 
     `missing_generators`: how many processes that sent tasks did not hand over their part of the account. `failures`:
     why parts that were handed over are incomplete.
@@ -111,18 +111,18 @@ class RunResult:
     missing_generators: int
     failures: tuple[str, ...]
     duplicates: int
-    hop_seconds: float | None
-    generator_slip_p99_seconds: float
+    broker_round_trip_seconds: float | None
+    send_delay_p99_seconds: float
     context: dict[str, Any]
 
     def problems(self) -> list[str]:
         """Say why this run does not pass, each reason in one line."""
         found = [problem for tier in self.tiers for problem in tier.problems()]
-        if self.generator_slip_p99_seconds > MOST_SLIP_SECONDS:
+        if self.send_delay_p99_seconds > MAX_SEND_DELAY_SECONDS:
             found.insert(
                 0,
-                f"the generator fell behind (sent {self.generator_slip_p99_seconds * 1000:.0f} ms late at p99, "
-                f"{MOST_SLIP_SECONDS * 1000:.0f} allowed): lower the rates or add --processes",
+                f"the generator fell behind (sent {self.send_delay_p99_seconds * 1000:.0f} ms late at p99, "
+                f"{MAX_SEND_DELAY_SECONDS * 1000:.0f} allowed): lower the rates or add --processes",
             )
         if self.missing_generators:
             found.insert(0, f"{self.missing_generators} of the generators ended without an account: see their logs")
@@ -135,7 +135,7 @@ class RunResult:
         return found
 
     def _clock_problems(self) -> list[str]:
-        allowed = MOST_CLOCK_SHARE * min(tier.promise_seconds for tier in self.tiers)
+        allowed = MAX_CLOCK_SHARE * min(tier.promise_seconds for tier in self.tiers)
         offsets: dict[str, tuple[float, float]] = self.context.get("clock_offsets", {})
         return [
             f"the clock of {node} differs by {seconds:+.3f} s: its waits cannot be believed: keep clocks in step (NTP)"
@@ -154,7 +154,7 @@ def sum_up(
     fleet: Fleet,
     profile: Profile,
     processes: dict[str, int],
-    hops: Sequence[float],
+    round_trips: Sequence[float],
     refused: int,
     missing_generators: int,
     failures: Sequence[str],
@@ -163,9 +163,9 @@ def sum_up(
 ) -> RunResult:
     """Return a run's result from its samples; `processes` counts each tier's at the end."""
     scheduled = [
-        sample.slip_seconds
+        sample.send_delay_seconds
         for tier in fleet
-        if not isinstance(profile.shape(fleet, tier), Full)
+        if not isinstance(profile.shape(fleet, tier), Saturate)
         for sample in samples
         if sample.tier == tier.name
     ]
@@ -180,8 +180,8 @@ def sum_up(
         missing_generators=missing_generators,
         failures=tuple(failures),
         duplicates=duplicates,
-        hop_seconds=median(hops) if hops else None,
-        generator_slip_p99_seconds=quantile_seconds(histogram(scheduled), 99) or 0.0,
+        broker_round_trip_seconds=median(round_trips) if round_trips else None,
+        send_delay_p99_seconds=quantile_seconds(histogram(scheduled), 99) or 0.0,
         context=context,
     )
 
@@ -209,7 +209,7 @@ def tier_load(tier: Tier, samples: Sequence[Sample], processes: int) -> TierLoad
         first_run=Times.of(sample.run_seconds for sample in heard if sample.first_run),
         later_run=Times.of(sample.run_seconds for sample in heard if not sample.first_run),
         late=count_causes(tier, heard),
-        slip_p99_seconds=quantile_seconds(histogram(sample.slip_seconds for sample in samples), 99) or 0.0,
+        send_delay_p99_seconds=quantile_seconds(histogram(sample.send_delay_seconds for sample in samples), 99) or 0.0,
         mean_wait_seconds=fmean(waits) if waits else None,
         processes=processes,
         floor_seconds=floor,

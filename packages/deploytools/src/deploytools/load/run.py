@@ -19,7 +19,7 @@ from deploytools.load.demo import wait_for_workers
 from deploytools.load.profile import PROFILES
 from deploytools.load.report import write_report
 from deploytools.load.run_lock import hold_run_lock
-from deploytools.load.workload import load_source
+from deploytools.load.workload import load_workload_provider
 from deploytools.project import Project
 from deploytools.services import worker_services
 from deploytools.settings import current_project, current_settings, environment_with
@@ -40,7 +40,7 @@ def run_profile(name: str, *, seconds: float | None, synthetic_seconds: float, t
     fleet, folder = project.fleet(), project.state / "load"
     if not synthetic_seconds:
         load_app(project, fleet)  # the workload's module is in the same folder
-        load_source(fleet)
+        load_workload_provider(fleet)
     result = folder / f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{name}.json"
     argv = locust_argv(
         name,

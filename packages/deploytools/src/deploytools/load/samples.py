@@ -33,7 +33,7 @@ class Sample:
         return None if self.started_at is None else max(0.0, self.started_at - self.intended_at)
 
     @property
-    def slip_seconds(self) -> float:
+    def send_delay_seconds(self) -> float:
         """How late it was sent."""
         return 0.0 if self.published_at is None else max(0.0, self.published_at - self.intended_at)
 

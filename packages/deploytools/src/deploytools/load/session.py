@@ -16,16 +16,16 @@ from celery import Celery
 
 from deploytools.errors import BrokerUnreachableError
 from deploytools.fleet import Fleet, Tier
-from deploytools.load.hop import measure_hops
-from deploytools.load.profile import Full, Profile
+from deploytools.load.profile import Profile, Saturate
+from deploytools.load.round_trip import measure_round_trips
 from deploytools.load.samples import Account, Sample
 from deploytools.load.workload import Call, Workload
-from deploytools.worker.probe import PROBE_QUEUE
+from deploytools.worker.completion_reports import PROBE_QUEUE
 
 logger = logging.getLogger(__name__)
 
 # How often a full tier, and the stop flag, are looked at.
-LOOK_AGAIN_SECONDS = 0.01
+POLL_SECONDS = 0.01
 LISTEN_SECONDS = 0.2
 READY_DEADLINE_SECONDS = 10.0
 # Of one tier at the same time. Celery's pool has ten connections: the others wait for one of them.
@@ -43,17 +43,17 @@ class LoadSession:
     on_publish: Callable[[Sample, BaseException | None], None] = lambda *_: None
     on_report: Callable[[Sample], None] = lambda _: None
     account: Account = field(default_factory=Account)
-    hops: list[float] = field(default_factory=list)
+    round_trips: list[float] = field(default_factory=list)
     reports: str = field(default_factory=lambda: f"deploytools.load.{uuid4().hex}")
     _sending_over: Event = field(default_factory=Event)
     _heard_all: Event = field(default_factory=Event)
     _threads: list[Thread] = field(default_factory=list)
 
     def start(self) -> None:
-        """Listen for reports, and measure the broker's hop; raise BrokerUnreachableError."""
+        """Listen for reports, and measure the broker's round trip; raise BrokerUnreachableError."""
         self.listen()
         self._publish_first()
-        self._spawn(lambda: measure_hops(self.app, self.hops, stop=self._heard_all))
+        self._spawn(lambda: measure_round_trips(self.app, self.round_trips, stop=self._heard_all))
 
     def listen(self) -> None:
         """Listen for reports; raise BrokerUnreachableError."""
@@ -65,7 +65,7 @@ class LoadSession:
     def offer(self, tier: Tier, *, seed: int) -> None:
         """Send a tier's tasks as the profile wants them, until `stop_sending`."""
         shape, random = self.profile.shape(self.fleet, tier), Random(seed)  # noqa: S311 — reproducible on purpose
-        if isinstance(shape, Full):
+        if isinstance(shape, Saturate):
             self._saturate(tier, shape, random)
         else:
             self._keep_schedule(tier, shape.arrivals(random), self._calls(tier, random))
@@ -80,7 +80,7 @@ class LoadSession:
         self.stop_sending()
         abandoned, give_up_at = abandoned or Event(), time.monotonic() + self.profile.drain_seconds
         while self.account.outstanding() and time.monotonic() < give_up_at:
-            if abandoned.wait(LOOK_AGAIN_SECONDS):
+            if abandoned.wait(POLL_SECONDS):
                 break
         self._end()
 
@@ -110,9 +110,9 @@ class LoadSession:
                     return
                 senders.submit(self._publish, tier, call, intended_at=started_at + arrival)
 
-    def _saturate(self, tier: Tier, shape: Full, random: Random) -> None:
+    def _saturate(self, tier: Tier, shape: Saturate, random: Random) -> None:
         calls, outstanding = self._calls(tier, random), shape.tasks_per_process * tier.autoscale.max
-        while not self._sending_over.wait(LOOK_AGAIN_SECONDS):
+        while not self._sending_over.wait(POLL_SECONDS):
             for call in islice(calls, max(0, outstanding - self.account.outstanding(tier.name))):
                 if self._sending_over.is_set():
                     return

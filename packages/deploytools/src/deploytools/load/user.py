@@ -43,7 +43,7 @@ PARTS_DEADLINE_SECONDS = 60.0
 # And it counts a worker as ready that still prepares its tasks, which takes seconds of a run on a busy machine.
 PREPARED = "deploytools_prepared"
 PREPARED_DEADLINE_SECONDS = 120.0
-LOOK_AGAIN_SECONDS = 0.1
+POLL_SECONDS = 0.1
 LOOPBACK = "127.0.0.1"
 # For the publish that is under way when a run ends: cut off, nobody knows whether the broker accepted it.
 STOP_SECONDS = 1.0
@@ -112,7 +112,7 @@ class LoadRun:
         account = self.session.account
         part = {
             "samples": as_rows(account.samples.values()),
-            "hops": self.session.hops,
+            "round_trips": self.session.round_trips,
             "refused": account.refused,
             "duplicates": account.duplicates,
             "failure": self.session.failure,
@@ -132,7 +132,7 @@ class LoadRun:
             fleet=self.fleet,
             profile=self.profile,
             processes={tier.name: tier.processes for tier in snapshot.tiers},
-            hops=[hop for part in self.parts for hop in part["hops"]],
+            round_trips=[round_trip for part in self.parts for round_trip in part["round_trips"]],
             refused=sum(part["refused"] for part in self.parts),
             missing_generators=max(0, self.generators - len(self.parts)),  # others may have joined later
             failures=[part["failure"] for part in self.parts if part["failure"]],
@@ -235,7 +235,7 @@ def _wait_until_prepared(runner: MasterRunner, workers: int) -> None:
     runner.register_message(PREPARED, lambda msg, **_: prepared.append(msg.node_id))
     give_up_at = time.monotonic() + PREPARED_DEADLINE_SECONDS
     while len(prepared) < workers and time.monotonic() < give_up_at:
-        time.sleep(LOOK_AGAIN_SECONDS)
+        time.sleep(POLL_SECONDS)
 
 
 def _start(environment: Environment, **_: Any) -> None:
@@ -260,7 +260,7 @@ def _stop(environment: Environment, **_: Any) -> None:
         give_up_at = time.monotonic() + PARTS_DEADLINE_SECONDS + run.profile.drain_seconds
         # A missing one may come back, so it is waited for too.
         while len(run.parts) < run.generators and time.monotonic() < give_up_at:
-            time.sleep(LOOK_AGAIN_SECONDS)
+            time.sleep(POLL_SECONDS)
     else:
         run.finish()
     if isinstance(environment.runner, WorkerRunner):

@@ -12,7 +12,7 @@ from deploytools.worker.synthetic import SERVE
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Offer:
+class TaskTemplate:
     """A task and a maker of its arguments. The maker runs before the time to send, and may take its time.
 
     `queue` sends it elsewhere than its declared route.
@@ -36,9 +36,9 @@ class Call:
 class Workload:
     """Offers, one or more a tier."""
 
-    offers: tuple[Offer, ...]
+    offers: tuple[TaskTemplate, ...]
 
-    def of_tier(self, fleet: Fleet, tier: Tier) -> tuple[Offer, ...]:
+    def of_tier(self, fleet: Fleet, tier: Tier) -> tuple[TaskTemplate, ...]:
         """Return the offers that are routed to a tier."""
         return tuple(offer for offer in self.offers if _tier(fleet, offer) == tier)
 
@@ -53,12 +53,12 @@ class Workload:
             yield Call(task=offer.task, arguments=offer.make_arguments(inputs), queue=offer.queue)
 
 
-def _tier(fleet: Fleet, offer: Offer) -> Tier | None:
+def _tier(fleet: Fleet, offer: TaskTemplate) -> Tier | None:
     return fleet.tier_of_queue(offer.queue) if offer.queue else fleet.tier_of_task(offer.task)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Shown:
+class ResultTable:
     """A table of what tasks have made, for people to look at."""
 
     title: str
@@ -67,7 +67,7 @@ class Shown:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Source:
+class WorkloadProvider:
     """Where a project's workload comes from.
 
     `prepare` makes the input the tasks need (it may store pictures, say) and returns the workload. The processes of a
@@ -77,32 +77,32 @@ class Source:
 
     prepare: Callable[[], Workload]
     environment: Mapping[str, str] = field(default_factory=dict)
-    show: Callable[[], Iterable[Shown]] = tuple
+    show: Callable[[], Iterable[ResultTable]] = tuple
 
 
-def load_source(fleet: Fleet) -> Source:
+def load_workload_provider(fleet: Fleet) -> WorkloadProvider:
     """Import what `[fleet] workload` names; raise WorkloadError."""
     if fleet.workload is None:
         raise WorkloadError(
             'the fleet file names no workload: add workload = "module:attribute" to [fleet], '
-            "an instance of deploytools.load.workload.Source"
+            "an instance of deploytools.load.workload.WorkloadProvider"
         )
     module, _, attribute = fleet.workload.partition(":")
     try:
         source = getattr(import_module(module), attribute)
     except (ImportError, AttributeError) as error:
         raise WorkloadError(f"workload {fleet.workload}: {error}: correct [fleet] workload") from error
-    if not isinstance(source, Source):
-        raise WorkloadError(f"workload {fleet.workload}: it is a {type(source).__name__}, not a Source")
+    if not isinstance(source, WorkloadProvider):
+        raise WorkloadError(f"workload {fleet.workload}: it is a {type(source).__name__}, not a WorkloadProvider")
     return source
 
 
 def choose_workload(fleet: Fleet, synthetic_seconds: float) -> Workload:
     """Prepare the project's own workload, or one of tasks that only take time; raise WorkloadError."""
     if not synthetic_seconds:
-        return load_source(fleet).prepare()
+        return load_workload_provider(fleet).prepare()
     return Workload(
         offers=tuple(
-            Offer(task=SERVE, make_arguments=lambda _: (synthetic_seconds,), queue=tier.queue) for tier in fleet
+            TaskTemplate(task=SERVE, make_arguments=lambda _: (synthetic_seconds,), queue=tier.queue) for tier in fleet
         )
     )

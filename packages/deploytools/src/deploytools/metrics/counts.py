@@ -16,7 +16,7 @@ from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily, M
 # Where waits and durations are told apart, in seconds; each tier's promise is added, so that keeping it can be counted.
 BOUNDS_SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 900.0, 3600.0)
 # So many publishers are told apart; the others count as one. A name is a host's: new containers have new ones.
-MOST_PUBLISHERS = 200
+MAX_PUBLISHERS = 200
 OTHERS = "others"
 
 COUNTERS = {
@@ -68,7 +68,7 @@ class Counts:
     def count_submission(self, key: Key, *, publisher: str) -> None:
         """Count a task that is taken up for the first time."""
         self._counters["celery_task_submissions"][key] += 1
-        known = publisher in self._publishers or len(self._publishers) < MOST_PUBLISHERS
+        known = publisher in self._publishers or len(self._publishers) < MAX_PUBLISHERS
         self._publishers[publisher if known else OTHERS] += 1
 
     def count_start(self, key: Key, *, wait_seconds: float) -> None:

@@ -31,7 +31,7 @@ APP_SECRET = "celery-app"  # noqa: S105 — its name; variables of the applicati
 TIER_LABEL = "tier"
 # A tier's `replicas` is what ordinary demand needs; so many times that is where scaling ends, unless it is patched.
 SURGE = 4
-LONGEST_LABEL = 40  # a pod's name adds two hashes, and a label has 63 characters
+MAX_LABEL = 40  # a pod's name adds two hashes, and a label has 63 characters
 
 Manifest = dict[str, Any]
 
@@ -66,7 +66,7 @@ def render(plan: Plan) -> Iterable[Rendering]:
 
 def worker_name(tier: Tier) -> str:
     """Return the name of a tier's objects: the tier's where that may name a Kubernetes object, else like it."""
-    name = tier.name.replace("_", "-").strip("-")[:LONGEST_LABEL].strip("-")
+    name = tier.name.replace("_", "-").strip("-")[:MAX_LABEL].strip("-")
     return f"celery-worker-{name}" if name == tier.name else f"celery-worker-{name}-{crc32(tier.name.encode()):08x}"
 
 

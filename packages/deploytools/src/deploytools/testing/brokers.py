@@ -32,7 +32,7 @@ TLS_OPTIONS = (
 # Where there is a container engine, every test runs on the embedded broker and on each of these images.
 IMAGES = ("redis:8.0", "redis:8.0+tls", "redis:7.0", "valkey/valkey:8.1", "rabbitmq:4.0")
 # Redis has 16 databases, and database 0 is for whoever is alone.
-MOST_TEST_PROCESSES = 15
+MAX_TEST_PROCESSES = 15
 
 
 class Broker(ABC):

@@ -47,9 +47,9 @@ def stop_brokers(state: str) -> None:
 
 def remove_compose_project(name: str) -> None:
     """Remove the containers, networks and volumes of a project of `docker compose`."""
-    from deploytools.deploy.engine import Engine
+    from deploytools.deploy.docker import Docker
 
-    Engine(project=("--project-name", name)).compose("down", "--volumes", "--timeout", "0")
+    Docker(project=("--project-name", name)).compose("down", "--volumes", "--timeout", "0")
 
 
 def remove_run(session: str, folder: str) -> None:

@@ -20,7 +20,7 @@ from typing import Any
 
 import pytest
 
-from deploytools.testing.brokers import EMBEDDED, IMAGES, MOST_TEST_PROCESSES, Broker, provide_broker
+from deploytools.testing.brokers import EMBEDDED, IMAGES, MAX_TEST_PROCESSES, Broker, provide_broker
 from deploytools.testing.containers import engine_is_there, new_session, remove_containers
 from deploytools.testing.fleet import FleetUnderTest
 from deploytools.testing.interruption import end_with_launcher, heed_signals, interrupt_test_processes
@@ -115,8 +115,8 @@ def broker(request: pytest.FixtureRequest) -> Iterator[Broker]:
     config = request.config
     name = getattr(config, "workerinput", {}).get("workerid", "gw-1")
     worker = int(name.removeprefix("gw")) + 1
-    if worker > MOST_TEST_PROCESSES:
-        raise pytest.UsageError(f"-n: at most {MOST_TEST_PROCESSES} processes can share a Redis server")
+    if worker > MAX_TEST_PROCESSES:
+        raise pytest.UsageError(f"-n: at most {MAX_TEST_PROCESSES} processes can share a Redis server")
     with provide_broker(
         request.param, session=config.stash[SESSION], folder=config.stash[FOLDER], worker=worker
     ) as one:

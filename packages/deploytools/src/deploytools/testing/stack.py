@@ -14,7 +14,7 @@ import redis
 from celery import Celery
 
 from deploytools.broker.address import parse_address
-from deploytools.deploy.engine import Engine
+from deploytools.deploy.docker import Docker
 from deploytools.deploy.secrets import init_secrets
 from deploytools.fleet import Fleet
 from deploytools.project import Project
@@ -23,13 +23,13 @@ from deploytools.render import compose, prometheus
 from deploytools.testing.reaper import Kind, forget, watch
 from deploytools.testing.waiting import wait_until
 from deploytools.worker import install
-from deploytools.worker.probe import PROBE_QUEUE
+from deploytools.worker.completion_reports import PROBE_QUEUE
 
 
 @contextmanager
 def built(root: Path, name: str) -> Iterator[str]:
     """Build a project's image; it goes at the end of the block, its layers stay, so that the next time is quick."""
-    engine = Engine(project=())
+    engine = Docker(project=())
     engine.docker("build", "--quiet", "--target", "fleet", "--tag", name, str(root))
     try:
         yield name
@@ -77,9 +77,9 @@ class Stack:
         return {**ports, "COMPOSE_PROJECT_NAME": self.name, "FLEET_IMAGE": self.image}
 
     @property
-    def engine(self) -> Engine:
+    def engine(self) -> Docker:
         """The engine it runs on."""
-        return Engine(project=("--file", str(self.root / compose.FILE)), variables=self.variables)
+        return Docker(project=("--file", str(self.root / compose.FILE)), variables=self.variables)
 
     def compose(self, *words: str, stdin: str | None = None) -> str:
         """Run `docker compose` on it; return what it prints."""
@@ -109,7 +109,7 @@ class Stack:
 
 
 @dataclass(kw_only=True)
-class Outside:
+class ExternalPublisher:
     """A publisher outside the stack, and the account of what became of its tasks, kept in the broker itself."""
 
     stack: Stack
@@ -118,11 +118,11 @@ class Outside:
     sent: list[str] = field(default_factory=list)
 
     @classmethod
-    def of(cls, stack: Stack) -> "Outside":
+    def of(cls, stack: Stack) -> "ExternalPublisher":
         """Return one for a stack that runs; its broker's port changes when it is started again."""
         return cls(stack=stack, url="").again()
 
-    def again(self) -> "Outside":
+    def again(self) -> "ExternalPublisher":
         """Find the broker anew."""
         address = parse_address(self.stack.broker_url).with_password(self.stack.password_file.read_text().strip())
         for cached in ("app", "client"):
@@ -147,7 +147,7 @@ class Outside:
         return ids
 
     def ended(self) -> dict[str, list[dict[str, Any]]]:
-        """Return task id → a report for each time it ran to its end; see `deploytools.worker.probe`."""
+        """Return task id → a report for each time it ran to its end; see `deploytools.worker.completion_reports`."""
         ended: dict[str, list[dict[str, Any]]] = {}
         for raw in self.client.lrange(self.reports, 0, -1):
             report = json.loads(json.loads(raw)["body"])

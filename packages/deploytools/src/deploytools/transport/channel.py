@@ -22,14 +22,14 @@ from kombu.utils.json import dumps, loads
 from redis.exceptions import RedisError
 
 from deploytools.transport.lease import LeaseKeeper
-from deploytools.transport.qos import Post, QoS, is_stopping
+from deploytools.transport.qos import PendingPublish, QoS, is_stopping
 from deploytools.transport.scripts import ACK, PUT_ONCE, TAKE
 
 STAGE_SUFFIX = ".stage"
-# The header with a `Once`: publish, and note it, in one step; it stays behind.
+# The header with a `ConditionalPublish`: publish, and note it, in one step; it stays behind.
 ONCE = "x-once"
 # A worker of several queues cannot wait for all of them at once without the server popping one: it looks this often.
-LOOK_AGAIN_SECONDS = 0.1
+POLL_SECONDS = 0.1
 # A full Redis refuses BLMOVE at once: for so long a worker looks now and then instead.
 REFUSED_SECONDS = 10.0
 # A queue that is bound beside another to the same direct exchange and key gets messages this much later.
@@ -55,7 +55,7 @@ class Message(msgspec.Struct, rename="kebab"):
     headers: dict[str, str] = {}
 
 
-class Once(NamedTuple):
+class ConditionalPublish(NamedTuple):
     """A message is published only if a hash's field has one value, and gives it another, in the same step."""
 
     key: str
@@ -82,7 +82,7 @@ class Channel(redis.Channel):
         self._expected: list[str] = []  # replies that are to come on the BRPOP connection
         self._asked: list[str] = []  # the queues of the take that is out
         self._acking: list[str] = []  # the tags it acknowledges
-        self._posting: list[Post] = []  # what it publishes in front of them
+        self._posting: list[PendingPublish] = []  # what it publishes in front of them
         self._nothing_waits = False
         self._refused_until = 0.0  # monotonic seconds
         self._routes: dict[tuple[str, str], tuple[list[str], float]] = {}
@@ -91,7 +91,7 @@ class Channel(redis.Channel):
         self.tag_prefix = f"{self.connection._new_tag_prefix()}."
 
     @property
-    def back_date_seconds(self) -> float:
+    def lease_score_offset_seconds(self) -> float:
         """By how much scores lie in the past, so that any sweeper, stock ones too, sees a lease run out in time."""
         return float(self.visibility_timeout) - self.lease_seconds
 
@@ -151,13 +151,13 @@ class Channel(redis.Channel):
         self._give_back_taken()
         self._asked = []  # what a take brought and nobody read is nobody's: its lease ends
         super().close()
-        if not self.qos.is_owing:
+        if not self.qos.has_pending_acks:
             self._disconnect_pools()
 
     def _give_back_taken(self) -> None:
         if self._in_poll and self._expected:
             with suppress(Empty, RedisError, OSError):
-                self.qos.give_back(self._read_replies()[0], counted=False, front=True)
+                self.qos.requeue(self._read_replies()[0], counted=False, front=True)
             self._in_poll = None
             self.client.connection.disconnect()  # the hub may have heard already that there is something to read
 
@@ -182,7 +182,7 @@ class Channel(redis.Channel):
                 self._routes[key] = found, monotonic() + BINDINGS_SECONDS
         return found
 
-    def put_once(self, once: Once, key: str = "", text: str = "") -> None:
+    def put_once(self, once: ConditionalPublish, key: str = "", text: str = "") -> None:
         """Put a message into a list, or with no text only note it, unless somebody else was first."""
         self.evaluate(PUT_ONCE, [once.key, key], [once.field, once.before, once.after, text])
 
@@ -198,7 +198,7 @@ class Channel(redis.Channel):
         if once is None:
             self.command("LPUSH", self.prefixed(key), text)
         else:
-            self.put_once(Once(*once), key, text)
+            self.put_once(ConditionalPublish(*once), key, text)
 
     def _size(self, queue: str) -> int:
         # Without MULTI, which Redis refuses when it is over its memory limit: no worker could start. What lies in a
@@ -229,7 +229,7 @@ class Channel(redis.Channel):
         key, delivery_info = self._addresses.get(queue) or self._addresses.setdefault(queue, self._address(queue))
         properties = Properties(delivery_tag=self._next_delivery_tag(), delivery_info=delivery_info)
         message = Message(body=body.decode(), properties=properties)
-        self.qos.posts.append(Post(key, msgspec.json.encode(message)))
+        self.qos.posts.append(PendingPublish(key, msgspec.json.encode(message)))
 
     def _address(self, queue: str) -> tuple[str, msgspec.Raw]:
         delivery_info = {"exchange": "", "routing_key": queue}
@@ -253,11 +253,11 @@ class Channel(redis.Channel):
         if len(places) == 1 and monotonic() > self._refused_until:
             key = self.prefixed(places[0][1])
             return [("BLMOVE", key, f"{key}{STAGE_SUFFIX}", "RIGHT", "LEFT", seconds)]
-        return [("BLPOP", self.prefixed(f"{self.unacked_key}.never"), min(seconds, LOOK_AGAIN_SECONDS))]
+        return [("BLPOP", self.prefixed(f"{self.unacked_key}.never"), min(seconds, POLL_SECONDS))]
 
     def _take(self, places: list[tuple[str, str]]) -> tuple[Any, ...]:
         keys = [self.unacked_key, self.unacked_index_key]
-        arguments: list[Any] = [f"{self.tag_prefix}{next(self._numbers)}", self.back_date_seconds]
+        arguments: list[Any] = [f"{self.tag_prefix}{next(self._numbers)}", self.lease_score_offset_seconds]
         self._asked = [arguments[0]]
         for queue, key in places:
             name = "" if queue in self._needs_no_ack else dumps(queue)
@@ -303,7 +303,7 @@ class Channel(redis.Channel):
         # Cancelled while the take was out, or nothing will be started any more: nobody's failure. Else the first one
         # after a SIGTERM would be held until this worker's last task has ended.
         if queue not in self._active_queues or is_stopping():
-            self.qos.give_back(tag, counted=False, front=True)
+            self.qos.requeue(tag, counted=False, front=True)
             return True
         self._queue_cycle.rotate(queue)
         try:
@@ -313,5 +313,5 @@ class Channel(redis.Channel):
         except (RedisError, OSError):
             raise
         except Exception as error:  # noqa: BLE001 — a message that cannot be handled may stop nobody
-            self.qos.bury(tag, queue, raw, error)
+            self.qos.dead_letter(tag, queue, raw, error)
         return True

@@ -9,13 +9,13 @@ import time
 import weakref
 from typing import Any
 
-from deploytools import forks
+from deploytools import fork_safety
 from deploytools.transport.scripts import RENEW, SWEEP
 
 logger = logging.getLogger(__name__)
 
 TICK_SECONDS = 1.0
-MOST_SWEEP_SECONDS = 5.0
+MAX_SWEEP_SECONDS = 5.0
 TAGS_PER_COMMAND = 500
 OVERDUE_PER_SWEEP = 200
 
@@ -27,7 +27,7 @@ class LeaseKeeper(threading.Thread):
         super().__init__(name="deploytools-leases", daemon=True)
         self._channel = weakref.ref(channel)
         self._lease_seconds: float = channel.lease_seconds
-        self._guard = forks.guard()
+        self._guard = fork_safety.guard()
 
     def run(self) -> None:
         """Work until the channel is gone."""
@@ -36,7 +36,7 @@ class LeaseKeeper(threading.Thread):
         renewed_at = swept_at = time.monotonic()
         while not sleep.wait(tick):
             channel = self._channel()
-            if channel is None or (channel.closed and not channel.qos.is_owing):
+            if channel is None or (channel.closed and not channel.qos.has_pending_acks):
                 if channel is not None:
                     channel._disconnect_pools()  # opened again for late acknowledgements
                 return
@@ -48,7 +48,7 @@ class LeaseKeeper(threading.Thread):
                     if now - renewed_at >= self._lease_seconds / 3:
                         renewed_at = now
                         renew(channel)
-                    if now - swept_at >= min(self._lease_seconds / 10, MOST_SWEEP_SECONDS) and not channel.closed:
+                    if now - swept_at >= min(self._lease_seconds / 10, MAX_SWEEP_SECONDS) and not channel.closed:
                         swept_at = now
                         sweep(channel)
             except Exception as error:  # noqa: BLE001 — without this thread, all that the worker holds would run twice
@@ -62,21 +62,23 @@ def renew(channel: Any) -> None:
     tags = [*_copy(channel.qos._delivered), *channel._asked[:1]]  # the last is what a take that is out may have got
     for start in range(0, len(tags), TAGS_PER_COMMAND):
         channel.evaluate(
-            RENEW, [channel.unacked_index_key], [channel.back_date_seconds, *tags[start : start + TAGS_PER_COMMAND]]
+            RENEW,
+            [channel.unacked_index_key],
+            [channel.lease_score_offset_seconds, *tags[start : start + TAGS_PER_COMMAND]],
         )
 
 
 def sweep(channel: Any) -> None:
     """Give back what others hold and did not renew."""
     visibility = channel.visibility_timeout
-    overdue = channel.evaluate(
+    expired = channel.evaluate(
         SWEEP,
         [channel.unacked_index_key, f"{channel.unacked_index_key}.clock"],
         [visibility, channel.lease_seconds, OVERDUE_PER_SWEEP],
     )
-    for tag in overdue:
+    for tag in expired:
         text = tag.decode() if isinstance(tag, bytes) else tag
-        channel.qos.give_back(text, counted=True, front=True, overdue=visibility)
+        channel.qos.requeue(text, counted=True, front=True, visibility_timeout_seconds=visibility)
         logger.warning("leases: %s was not renewed for %g s: given back", text, channel.lease_seconds)
 
 

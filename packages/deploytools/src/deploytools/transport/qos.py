@@ -20,7 +20,7 @@ logger = logging.getLogger(__name__)
 REDELIVERIES = "x-redeliveries"
 
 
-class Post(NamedTuple):
+class PendingPublish(NamedTuple):
     """A message on its way to a queue's list."""
 
     queue: str
@@ -34,8 +34,8 @@ class QoS(redis.QoS):
         super().__init__(*args, **kwargs)
         self.acks: deque[str] = deque()  # to go out with the next take
         self.unconfirmed: set[str] = set()  # acks that are out: repeated if their connection is lost, which is harmless
-        self.posts: deque[Post] = deque()  # to be published in front of the acks
-        self.unconfirmed_posts: list[Post] = []  # repeated as well: whoever reads them has to bear that
+        self.posts: deque[PendingPublish] = deque()  # to be published in front of the acks
+        self.unconfirmed_posts: list[PendingPublish] = []  # repeated as well: whoever reads them has to bear that
         self.reasons: dict[str, tuple[Reason, str]] = {}  # tag → why it is about to be rejected; see worker.rejection
 
     def append(self, message: Any, delivery_tag: str) -> None:
@@ -67,7 +67,7 @@ class QoS(redis.QoS):
         """
         try:
             if requeue:
-                self.give_back(delivery_tag, counted=True)
+                self.requeue(delivery_tag, counted=True)
             else:
                 found = self.channel.command("HGET", self.channel.prefixed(self.unacked_key), delivery_tag)
                 queue, raw = _split(found or b"")
@@ -92,19 +92,19 @@ class QoS(redis.QoS):
         self.unconfirmed.update(_pop_all(self.acks))
         return list(self.unconfirmed)
 
-    def pop_posts(self) -> list["Post"]:
+    def pop_posts(self) -> list["PendingPublish"]:
         """Take out what is to be published, until it is confirmed."""
         posts = _pop_all(self.posts)
         self.unconfirmed_posts.extend(posts)
         return posts
 
     @property
-    def is_owing(self) -> bool:
+    def has_pending_acks(self) -> bool:
         """Say whether anything is still to be acknowledged."""
         self._flush()  # kombu forgets what was acknowledged when the next message comes: after a close none does
         return bool(self._delivered or self.acks or self.unconfirmed or self.posts or self.unconfirmed_posts)
 
-    def confirm(self, tags: list[str], posts: list["Post"]) -> None:
+    def confirm(self, tags: list[str], posts: list["PendingPublish"]) -> None:
         """Forget what Redis has answered."""
         self.unconfirmed.difference_update(tags)
         if posts:
@@ -126,7 +126,7 @@ class QoS(redis.QoS):
         try:
             self.flush()
             for tag in reversed(held):
-                self.give_back(tag, counted=False, front=True)
+                self.requeue(tag, counted=False, front=True)
         except (RedisError, OSError) as error:
             logger.warning("%s messages could not be given back (%s): their leases will end", len(held), error)
         for tag in held:
@@ -135,14 +135,16 @@ class QoS(redis.QoS):
     def restore_visible(self, *_: Any, **__: Any) -> None:
         """Do nothing: the lease keeper sweeps."""
 
-    def give_back(self, tag: str, *, counted: bool, front: bool = False, overdue: float | None = None) -> None:
+    def requeue(
+        self, tag: str, *, counted: bool, front: bool = False, visibility_timeout_seconds: float | None = None
+    ) -> None:
         """Move a message from `unacked` to its queue; to its dead letters if it came too often or cannot be read.
 
         `overdue` (the visibility timeout in seconds): only if its lease is over at the time of the move.
         """
         found = self.channel.command("HGET", self.channel.prefixed(self.unacked_key), tag)
         if found is None:
-            self._move(tag, f"{self.unacked_key}.gone", "", overdue=overdue)
+            self._move(tag, f"{self.unacked_key}.gone", "", visibility_timeout_seconds=visibility_timeout_seconds)
             return
         try:
             payload, exchange, routing_key = loads(bytes_to_str(found))
@@ -157,16 +159,21 @@ class QoS(redis.QoS):
             key = self.channel._q_for_pri(queue, self.channel._get_message_priority(payload, reverse=False))
         except Exception as error:  # noqa: BLE001 — whatever is wrong with it, it may stop nobody
             queue, raw = _split(found)
-            self._move(tag, dead_queue(queue), dead_letter(queue, raw, Reason.UNREADABLE, repr(error)), overdue=overdue)
+            self._move(
+                tag,
+                dead_queue(queue),
+                dead_letter(queue, raw, Reason.UNREADABLE, repr(error)),
+                visibility_timeout_seconds=visibility_timeout_seconds,
+            )
             return
         if counted and redeliveries >= self.channel.delivery_limit:
             why = f"given back {redeliveries} times"
             letter = dead_letter(queue, text, Reason.DELIVERY_LIMIT, why)
-            self._move(tag, dead_queue(queue), letter, overdue=overdue)
+            self._move(tag, dead_queue(queue), letter, visibility_timeout_seconds=visibility_timeout_seconds)
         else:
-            self._move(tag, key, text, front=front, overdue=overdue)
+            self._move(tag, key, text, front=front, visibility_timeout_seconds=visibility_timeout_seconds)
 
-    def bury(self, tag: str, queue: str, raw: bytes | str, error: BaseException) -> None:
+    def dead_letter(self, tag: str, queue: str, raw: bytes | str, error: BaseException) -> None:
         """Move a message that cannot be decoded or dispatched to the dead letters."""
         self._move(tag, dead_queue(queue), dead_letter(queue, raw, Reason.UNREADABLE, repr(error)))
         self._delivered.pop(tag, None)
@@ -179,8 +186,10 @@ class QoS(redis.QoS):
         messages = [request.message for request in tuple(state.active_requests)]
         return {message.delivery_tag for message in messages if message.channel is self.channel}
 
-    def _move(self, tag: str, key: str, text: str, *, front: bool = False, overdue: float | None = None) -> None:
-        condition = "" if overdue is None else overdue
+    def _move(
+        self, tag: str, key: str, text: str, *, front: bool = False, visibility_timeout_seconds: float | None = None
+    ) -> None:
+        condition = "" if visibility_timeout_seconds is None else visibility_timeout_seconds
         self.channel.evaluate(MOVE, [*self.keys, key], [tag, condition, "R" if front else "L", text])
 
 

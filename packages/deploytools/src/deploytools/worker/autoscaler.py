@@ -16,8 +16,8 @@ from celery.worker import autoscale, state
 from celery.worker.components import Pool as PoolStep
 
 from deploytools.fleet import Autoscale, Tier
+from deploytools.publish_time import PUBLISHED_AT
 from deploytools.scaling import AVERAGE_SHARE, Averages, Decision, Demand, Pool, decide, step
-from deploytools.stamps import PUBLISHED_AT
 from deploytools.transport.qos import is_stopping
 from deploytools.worker.consumed import consumed_tiers
 from deploytools.worker.depth import DepthReader

@@ -10,7 +10,7 @@ from threading import Event, Thread
 
 from celery import Celery
 
-from deploytools import forks
+from deploytools import fork_safety
 from deploytools.broker.queues import queue_depth
 
 logger = logging.getLogger(__name__)
@@ -28,7 +28,7 @@ class DepthReader:
         self._queues = tuple(queues)
         self._asked = Event()
         self._closed = Event()
-        self._guard = forks.guard()
+        self._guard = fork_safety.guard()
         self._thread = Thread(target=self._read_when_asked, name="deploytools-depth", daemon=True)
 
     def ask(self) -> None:

@@ -15,7 +15,7 @@ HUNG_AFTER_SECONDS = 60.0
 BEHIND_AFTER_SECONDS = 3.0
 
 
-class Pulse:
+class Liveness:
     """Whether a worker's event loop turns, and whether it consumes. `is_warm` says whether its pool is whole."""
 
     def __init__(self, is_warm: Callable[[], bool] = lambda: True) -> None:
@@ -36,7 +36,7 @@ class Pulse:
         return self.is_consuming and time.monotonic() - self._beat_at < BEHIND_AFTER_SECONDS and self._is_warm()
 
 
-class Beating(bootsteps.StartStopStep):
+class LivenessStep(bootsteps.StartStopStep):
     """Keeps the pulse, from when messages are consumed until the connection is lost."""
 
     requires = (Tasks,)
@@ -51,7 +51,7 @@ class Beating(bootsteps.StartStopStep):
 
     def start(self, consumer: Any) -> None:
         """Begin."""
-        pulse: Pulse = consumer.app.pulse
+        pulse: Liveness = consumer.app.pulse
         pulse.beat()
         pulse.is_consuming = True
         self._timer = consumer.timer.call_repeatedly(TICK_SECONDS, pulse.beat)

@@ -5,17 +5,17 @@ from typing import Any, cast
 from celery import Celery
 from celery.app.task import Task
 
-from deploytools import forks
+from deploytools import fork_safety
 from deploytools.broker.address import is_hardened, parse_address
 from deploytools.broker.choice import broker_address
 from deploytools.broker.credentials import connection_settings
 from deploytools.fleet import Fleet
 from deploytools.settings import current_project, current_settings
 from deploytools.transport.transport import use_hardened
-from deploytools.worker import clock, memory, probe, synthetic  # noqa: F401 — importing registers its task
+from deploytools.worker import clock, completion_reports, gc_freeze, synthetic  # noqa: F401 — importing registers its task
 from deploytools.worker.autoscaler import StartAtConcurrency
-from deploytools.worker.health import Beating
-from deploytools.worker.metrics import Endpoints
+from deploytools.worker.health import LivenessStep
+from deploytools.worker.metrics import MetricsServerStep
 from deploytools.worker.pools import RefuseGreenlets
 from deploytools.worker.rejection import DeadLetterQueues
 from deploytools.worker.settings import fleet_settings
@@ -39,13 +39,13 @@ def install(app: Celery, fleet: Fleet | None = None) -> Celery:
     app.conf.update(connection_settings(address, current_settings()))
     use_hardened(hardened := is_hardened(fleet, address))
     cast(Any, app).posts_reports = hardened
-    app.steps["worker"] |= {RefuseGreenlets, WarmStart, StartAtConcurrency, Endpoints}
-    app.steps["consumer"] |= {DeadLetterQueues, Beating}
+    app.steps["worker"] |= {RefuseGreenlets, WarmStart, StartAtConcurrency, MetricsServerStep}
+    app.steps["consumer"] |= {DeadLetterQueues, LivenessStep}
     Task.Request = "deploytools.worker.rejection:Request"  # of every task, whatever class it is based on
     clock.connect()
-    forks.connect()
-    memory.connect()
-    probe.connect()
+    fork_safety.connect()
+    gc_freeze.connect()
+    completion_reports.connect()
     cast(Any, app).signing = signing = read_signing(current_settings().signing_key_file)
     if signing:
         signing.connect()

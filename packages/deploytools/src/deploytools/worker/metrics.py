@@ -17,11 +17,11 @@ from deploytools.metrics.counts import Counts
 from deploytools.metrics.endpoint import serve
 from deploytools.settings import current_project, current_settings
 from deploytools.worker.consumed import consumed_tiers
-from deploytools.worker.health import Pulse
+from deploytools.worker.health import Liveness
 from deploytools.worker.warm_pool import WarmPool
 
 
-class Endpoints(bootsteps.Step):
+class MetricsServerStep(bootsteps.Step):
     """Serves a worker's metrics and health. Part of the worker itself: it outlives connections to the broker."""
 
     requires = (Pool,)
@@ -33,7 +33,7 @@ class Endpoints(bootsteps.Step):
             return
         fleet: Fleet = worker.app.fleet
         worker.app.counts = Counts(tier.start_within_seconds for tier in fleet)
-        worker.app.pulse = pulse = Pulse(lambda: _is_warm(worker.pool))
+        worker.app.pulse = pulse = Liveness(lambda: _is_warm(worker.pool))
         labels = {"tier": ",".join(tier.name for tier in consumed_tiers(worker.app)), "worker": worker.hostname}
         try:
             endpoint = serve(

@@ -11,7 +11,7 @@ REAP_SECONDS = 0.002
 MAINTENANCE_SECONDS = 5.0
 
 
-class PromptPool(AsynPool):
+class FastReapPool(AsynPool):
     """Replaces a process as soon as it ends, and stands by what it has handed to one."""
 
     def _event_process_exit(self, hub: Any, process: Any, again_seconds: float = REAP_SECONDS) -> None:

@@ -15,8 +15,8 @@ from celery.worker import consumer
 from celery.worker.consumer.connection import Connection
 
 from deploytools.transport.dead import Reason
-from deploytools.worker.counting import Counting, unwrapped
-from deploytools.worker.probe import report_end
+from deploytools.worker.completion_reports import report_end
+from deploytools.worker.metered_request import MeteredRequest, unwrapped
 from deploytools.worker.signing import Signing
 
 logger = logging.getLogger(__name__)
@@ -47,7 +47,7 @@ class Headers(msgspec.Struct):
     correlation_id: str | None = None
 
 
-class Request(Counting):
+class Request(MeteredRequest):
     """A task whose headers are checked, and whose failure is a rejection if it was retried before.
 
     For the latter it must acknowledge late.
@@ -100,7 +100,7 @@ class Consumer(consumer.Consumer):
     pool: Any
 
     def on_connection_error_after_connected(self, exc: Exception) -> None:
-        """Say which tasks run before the channel gives back those that do not: see `PromptPool.flush`."""
+        """Say which tasks run before the channel gives back those that do not: see `FastReapPool.flush`."""
         if self.pool is not None and getattr(self.pool, "flush", None):
             self.pool.flush()
         super().on_connection_error_after_connected(exc)

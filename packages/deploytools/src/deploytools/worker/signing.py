@@ -40,7 +40,7 @@ VALID_SECONDS = 24 * 3600
 SEEN_KEY = "deploytools.signed."
 # KEYS nonce; ARGV seconds. A script, because a full Redis lets those note what it lets them acknowledge.
 NOTE = "#!lua flags=allow-oom\nreturn redis.call('SET', KEYS[1], '', 'EX', ARGV[1])"
-SHORTEST_KEY = 32  # characters; a SHA-256's worth
+MIN_KEY = 32  # characters; a SHA-256's worth
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,9 +95,9 @@ def read_signing(path: Path | None) -> Signing | None:
         keys = [line.strip() for line in path.read_text().splitlines() if line.strip()]
     except OSError as error:
         raise SettingError(f"CELERY_SIGNING_KEY_FILE={path}: {error.strerror}") from None
-    if not keys or any(len(key) < SHORTEST_KEY for key in keys):
+    if not keys or any(len(key) < MIN_KEY for key in keys):
         raise SettingError(
-            f"CELERY_SIGNING_KEY_FILE={path}: a key has at least {SHORTEST_KEY} characters: "
+            f"CELERY_SIGNING_KEY_FILE={path}: a key has at least {MIN_KEY} characters: "
             'make one with `python -c "import secrets; print(secrets.token_hex(32))"`'
         )
     return Signing(tuple(key.encode() for key in keys))

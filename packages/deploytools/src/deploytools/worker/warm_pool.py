@@ -24,7 +24,7 @@ from celery.concurrency import asynpool
 from celery.worker import state
 
 from deploytools.worker import warming
-from deploytools.worker.prefork import PromptPool
+from deploytools.worker.prefork import FastReapPool
 from deploytools.worker.starts import Start, Starts
 
 logger = logging.getLogger(__name__)
@@ -58,7 +58,7 @@ class WarmProcess(asynpool.Worker):
         super().on_loop_start(pid)
 
 
-class WarmPool(PromptPool):
+class WarmPool(FastReapPool):
     """Celery's pool of processes with warm-ups."""
 
     Worker = WarmProcess

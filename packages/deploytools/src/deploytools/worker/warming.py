@@ -24,7 +24,7 @@ logger = logging.getLogger(__name__)
 # A client that connects to a service near by needs far less; a model that is read from disk may need this long.
 TIME_LIMIT_SECONDS = 30.0
 # Delays before failed processes are replaced: they double from the first to the longest.
-FIRST_RETRY_SECONDS, LONGEST_RETRY_SECONDS = 0.5, 60.0
+FIRST_RETRY_SECONDS, MAX_RETRY_SECONDS = 0.5, 60.0
 MAX_TEXT = 500  # characters of an error's text in logs and in `inspect stats`
 TIERS = "DEPLOYTOOLS_WARM_UP_TIERS"  # tells a spawned process which tiers its worker has
 
@@ -182,7 +182,7 @@ def preload(tiers: Iterable[Tier]) -> None:
 
 def retry_delay_seconds(tries: int) -> float:
     """Return how long to wait before failed processes are replaced, after so many failures in a row."""
-    return min(FIRST_RETRY_SECONDS * 2.0 ** min(tries - 1, 32), LONGEST_RETRY_SECONDS)
+    return min(FIRST_RETRY_SECONDS * 2.0 ** min(tries - 1, 32), MAX_RETRY_SECONDS)
 
 
 def is_worn(tasks_run: int, max_tasks: int | None) -> bool:

@@ -23,7 +23,7 @@ from deploytools.worker.clock import CLOCK
 
 QUESTIONS = ("stats", "active_queues", "active", "reserved", "scheduled", "registered")
 # Of a database shared with a cache: enough to see a misspelt queue, without walking through millions of keys.
-MOST_SCANS = 20
+MAX_SCANS = 20
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -77,7 +77,7 @@ def _redis_facts(app: Celery, facts: AppFacts, known: set[str]) -> RedisFacts | 
 def _strays(channel: Any, known: set[str]) -> Iterator[tuple[str, int]]:
     """Yield lists that hold Celery's messages and are no queue of ours, with their lengths."""
     prefix, cursor = channel.global_keyprefix, 0
-    for _ in range(MOST_SCANS):
+    for _ in range(MAX_SCANS):
         cursor, keys = _command(channel, "SCAN", cursor, "COUNT", 1000, "TYPE", "list", "MATCH", f"{prefix}*")
         for key in keys:
             name = key.decode("utf-8", "replace").removeprefix(prefix).partition(channel.sep)[0]

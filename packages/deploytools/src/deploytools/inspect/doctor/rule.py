@@ -8,7 +8,7 @@ from deploytools.inspect.doctor.evidence import Evidence
 from deploytools.inspect.doctor.finding import Finding, Severity
 
 # Where it is, and the value seen there.
-Signs = Iterator[tuple[str, str]]
+Occurrences = Iterator[tuple[str, str]]
 
 REFERENCE = "docs/reference-doctor.md"
 
@@ -24,8 +24,8 @@ class Rule:
     fix: str
     source: str
     needs: tuple[str, ...]
-    find: Callable[..., Signs]
-    welcomes: tuple[str, ...] = ()
+    find: Callable[..., Occurrences]
+    optional_evidence: tuple[str, ...] = ()
 
     @property
     def link(self) -> str:
@@ -38,7 +38,7 @@ class Rule:
 
     def findings(self, evidence: Evidence) -> list[Finding]:
         """Look at the evidence."""
-        parts = {name: getattr(evidence, name) for name in (*self.needs, *self.welcomes)}
+        parts = {name: getattr(evidence, name) for name in (*self.needs, *self.optional_evidence)}
         return [
             Finding(
                 rule=self.id,
@@ -54,14 +54,16 @@ class Rule:
         ]
 
 
-def rule(severity: Severity, *, consequence: str, fix: str, source: str) -> Callable[[Callable[..., Signs]], Rule]:
+def rule(
+    severity: Severity, *, consequence: str, fix: str, source: str
+) -> Callable[[Callable[..., Occurrences]], Rule]:
     """Make a rule of a function.
 
     Its name becomes the rule's id, its docstring the title. Its parameters are the parts of the evidence it reads:
     one without a default has to be there.
     """
 
-    def make(find: Callable[..., Signs]) -> Rule:
+    def make(find: Callable[..., Occurrences]) -> Rule:
         parameters = inspect.signature(find).parameters.values()
         return Rule(
             id=find.__name__.replace("_", "-"),
@@ -71,7 +73,7 @@ def rule(severity: Severity, *, consequence: str, fix: str, source: str) -> Call
             fix=fix,
             source=source,
             needs=tuple(each.name for each in parameters if each.default is each.empty),
-            welcomes=tuple(each.name for each in parameters if each.default is not each.empty),
+            optional_evidence=tuple(each.name for each in parameters if each.default is not each.empty),
             find=find,
         )
 

@@ -10,7 +10,7 @@ from deploytools.render.prometheus.windows import MINUTE
 
 RUNBOOKS = Path("docs/runbooks")
 # How often proofs compute all rules: this takes milliseconds, and they cover days.
-LOOK_SECONDS = 15 * MINUTE
+POLL_SECONDS = 15 * MINUTE
 
 
 class Severity(StrEnum):
@@ -25,11 +25,11 @@ class Severity(StrEnum):
 class Proof:
     """Series in promtool's notation, a value a minute; when the alert must fire on them; labels that it gets from them.
 
-    `quiet_at_seconds`: when it must not fire yet. Both are multiples of LOOK_SECONDS.
+    `quiet_at_seconds`: when it must not fire yet. Both are multiples of POLL_SECONDS.
     """
 
     series: Mapping[str, str]
-    at_seconds: int = 2 * LOOK_SECONDS
+    at_seconds: int = 2 * POLL_SECONDS
     quiet_at_seconds: int | None = None
     labels: Mapping[str, str] = field(default_factory=dict)
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from deploytools.fleet import Fleet, Tier
 from deploytools.render.container import METRICS_PORT
-from deploytools.render.prometheus.alert import LOOK_SECONDS, Alert
+from deploytools.render.prometheus.alert import POLL_SECONDS, Alert
 from deploytools.render.prometheus.recording import promise_bound
 from deploytools.render.prometheus.scraping import ALERT_FILE, RECORDING_FILE
 from deploytools.render.prometheus.series import label_set, of_beat, of_queue, of_worker, series
@@ -33,13 +33,13 @@ def proof_file(fleet: Fleet, alerts: Iterable[Alert], *, order: list[str]) -> di
     """Return the test file. `order`: the groups of rules; without it promtool computes them in any."""
     return {
         "rule_files": [RECORDING_FILE, ALERT_FILE],
-        "evaluation_interval": duration(LOOK_SECONDS),
+        "evaluation_interval": duration(POLL_SECONDS),
         "group_eval_order": order,
         "tests": [
             _test(
                 "a healthy fleet",
                 healthy_series(fleet),
-                [_check('ALERTS{alertstate="firing"}', at) for at in (LOOK_SECONDS, HOUR, DAY + HOUR)],
+                [_check('ALERTS{alertstate="firing"}', at) for at in (POLL_SECONDS, HOUR, DAY + HOUR)],
             ),
             *(_fires(alert) for alert in alerts),
         ],

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from deploytools.fleet import Fleet
 from deploytools.inspect.doctor.evidence import Backlog, WorkerFacts
 from deploytools.inspect.doctor.finding import Severity
-from deploytools.inspect.doctor.rule import Signs, rule
+from deploytools.inspect.doctor.rule import Occurrences, rule
 
 
 @rule(
@@ -14,7 +14,7 @@ from deploytools.inspect.doctor.rule import Signs, rule
     fix="`deploytools autoscale.explain` says why its pools have their size; raise the bound, or add a worker.",
     source="the fleet file",
 )
-def promise_broken(fleet: Fleet, queues: Mapping[str, Backlog]) -> Signs:
+def promise_broken(fleet: Fleet, queues: Mapping[str, Backlog]) -> Occurrences:
     """A task has waited longer than its tier promises."""
     for tier in fleet:
         oldest = queues[tier.queue].oldest_seconds if tier.queue in queues else None
@@ -28,7 +28,7 @@ def promise_broken(fleet: Fleet, queues: Mapping[str, Backlog]) -> Signs:
     fix="Start one: `deploytools worker.<tier>`, or `celery worker -Q <queue>`; look at why it is not there.",
     source="`inspect active_queues`",
 )
-def backlog_without_worker(queues: Mapping[str, Backlog], workers: tuple[WorkerFacts, ...] = ()) -> Signs:
+def backlog_without_worker(queues: Mapping[str, Backlog], workers: tuple[WorkerFacts, ...] = ()) -> Occurrences:
     """Messages wait in a queue that nobody consumes."""
     consumed = {queue for worker in workers for queue in worker.queues}
     for name, backlog in queues.items():
@@ -42,7 +42,7 @@ def backlog_without_worker(queues: Mapping[str, Backlog], workers: tuple[WorkerF
     fix="Start workers, and find out what killed the last ones.",
     source="kombu/transport/redis.py:523-549",
 )
-def unacked_held_by_nobody(unacked: int, workers: tuple[WorkerFacts, ...] = ()) -> Signs:
+def unacked_held_by_nobody(unacked: int, workers: tuple[WorkerFacts, ...] = ()) -> Occurrences:
     """Messages are taken, and no worker answers."""
     if unacked and not workers:
         yield "unacked", f"{unacked} messages"
@@ -54,7 +54,7 @@ def unacked_held_by_nobody(unacked: int, workers: tuple[WorkerFacts, ...] = ()) 
     fix="`deploytools dead.list`, then `dead.replay` or `dead.purge`.",
     source="docs/explanation-transport.md",
 )
-def dead_letters_wait(dead: Mapping[str, int]) -> Signs:
+def dead_letters_wait(dead: Mapping[str, int]) -> Occurrences:
     """There are dead letters."""
     for tier, count in dead.items():
         if count:

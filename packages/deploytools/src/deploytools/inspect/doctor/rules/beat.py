@@ -2,7 +2,7 @@
 
 from deploytools.inspect.doctor.evidence import AppFacts
 from deploytools.inspect.doctor.finding import Severity
-from deploytools.inspect.doctor.rule import Signs, rule
+from deploytools.inspect.doctor.rule import Occurrences, rule
 from deploytools.inspect.doctor.rules.commands import Commands, flag, given
 
 HOUR_SECONDS = 3600.0
@@ -16,7 +16,7 @@ LEADING = ("deploytools.beat.scheduler:Scheduler", "redbeat.RedBeatScheduler", "
     fix="One of them, or a scheduler with a leader: `deploytools beat`. A pid file guards one host only.",
     source="celery#2856, celery#1495",
 )
-def several_beats(commands: Commands, app: AppFacts | None = None) -> Signs:
+def several_beats(commands: Commands, app: AppFacts | None = None) -> Occurrences:
     """More than one process sends the schedule."""
     configured = app.conf["beat_scheduler"] if app else ""
     beats = [
@@ -34,7 +34,7 @@ def several_beats(commands: Commands, app: AppFacts | None = None) -> Signs:
     fix="A process of its own: `deploytools beat`.",
     source="celery#6313",
 )
-def beat_inside_worker(commands: Commands) -> Signs:
+def beat_inside_worker(commands: Commands) -> Occurrences:
     """A worker runs beat inside."""
     yield from given(commands, "beat")
 
@@ -45,7 +45,7 @@ def beat_inside_worker(commands: Commands) -> Signs:
     fix="A folder of the project's (`--schedule=/var/lib/…`), or state in Redis: `deploytools beat`.",
     source="celery/beat.py:566-688",
 )
-def schedule_in_tmp(commands: Commands) -> Signs:
+def schedule_in_tmp(commands: Commands) -> Occurrences:
     """Beat keeps its state in /tmp."""
     for command in commands:
         for option in ("schedule", "schedule_filename"):
@@ -60,7 +60,7 @@ def schedule_in_tmp(commands: Commands) -> Signs:
     fix="`--pidfile=` and a scheduler with a leader: `deploytools beat`.",
     source="celery/platforms.py:192-222",
 )
-def pidfile_guards_one_host(commands: Commands) -> Signs:
+def pidfile_guards_one_host(commands: Commands) -> Occurrences:
     """A pid file is what keeps beat single."""
     for command in commands:
         if command.has_beat and command.options.get("pidfile"):
@@ -73,7 +73,7 @@ def pidfile_guards_one_host(commands: Commands) -> Signs:
     fix="`'options': {'expires': <the interval>}`.",
     source="docs/explanation-beat.md",
 )
-def periodic_task_never_expires(app: AppFacts) -> Signs:
+def periodic_task_never_expires(app: AppFacts) -> Occurrences:
     """A task that is sent more often than hourly never expires."""
     for entry in app.entries:
         if entry.every_seconds is not None and entry.every_seconds < HOUR_SECONDS and not entry.expires:
@@ -86,7 +86,7 @@ def periodic_task_never_expires(app: AppFacts) -> Signs:
     fix="Correct the name, or import the module that has the task (`include`, `imports`).",
     source="celery/worker/consumer/consumer.py:752-783",
 )
-def periodic_task_unknown(app: AppFacts) -> Signs:
+def periodic_task_unknown(app: AppFacts) -> Occurrences:
     """The schedule sends a task that is not registered."""
     for entry in app.entries:
         if entry.task not in app.tasks:
@@ -99,7 +99,7 @@ def periodic_task_unknown(app: AppFacts) -> Signs:
     fix="Correct the queue, or leave it to the routes.",
     source="run",
 )
-def periodic_task_to_undeclared_queue(app: AppFacts) -> Signs:
+def periodic_task_to_undeclared_queue(app: AppFacts) -> Occurrences:
     """The schedule names a queue that is not declared."""
     for entry in app.entries:
         if entry.queue and app.queues and entry.queue not in app.queue_names:

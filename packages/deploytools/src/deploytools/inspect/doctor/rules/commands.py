@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from deploytools.inspect.doctor.evidence import AppFacts, CommandLine
-from deploytools.inspect.doctor.rule import Signs
+from deploytools.inspect.doctor.rule import Occurrences
 
 Commands = tuple[CommandLine, ...]
 
@@ -14,7 +14,7 @@ def workers_of(commands: Commands) -> Iterator[CommandLine]:
     return (command for command in commands if command.program == "worker" and not command.refused)
 
 
-def given(commands: Commands, option: str, *values: Any) -> Signs:
+def given(commands: Commands, option: str, *values: Any) -> Occurrences:
     """Yield the workers that are started with an option: one of the values, or with none named any true one."""
     for command in workers_of(commands):
         value = command.options.get(option)

@@ -2,7 +2,7 @@
 
 from deploytools.inspect.doctor.evidence import STOCK_AUTOSCALER, AppFacts, WorkerFacts
 from deploytools.inspect.doctor.finding import Severity
-from deploytools.inspect.doctor.rule import Signs, rule
+from deploytools.inspect.doctor.rule import Occurrences, rule
 from deploytools.inspect.doctor.rules.commands import (
     Commands,
     counted,
@@ -20,7 +20,7 @@ from deploytools.inspect.doctor.rules.commands import (
     fix="`task_acks_late = True` with `task_reject_on_worker_lost = True`; exceptions say so in `@app.task`.",
     source="run: child and worker killed",
 )
-def acknowledged_early(app: AppFacts) -> Signs:
+def acknowledged_early(app: AppFacts) -> Occurrences:
     """Tasks are acknowledged before they run."""
     if not app.conf["task_acks_late"] and (names := early_tasks(app)):
         yield app.name, f"task_acks_late = False: {counted(names)}"
@@ -32,7 +32,7 @@ def acknowledged_early(app: AppFacts) -> Signs:
     fix="`task_reject_on_worker_lost = True` where redelivery is bounded, else `task_retry_on_worker_lost` (5.7).",
     source="celery/worker/request.py:738-761; run",
 )
-def lost_with_its_process(app: AppFacts) -> Signs:
+def lost_with_its_process(app: AppFacts) -> Occurrences:
     """Tasks are acknowledged late, but not given back when their process dies."""
     if app.conf.get("task_retry_on_worker_lost"):
         return
@@ -47,7 +47,7 @@ def lost_with_its_process(app: AppFacts) -> Signs:
     fix="`task_retry_on_worker_lost = True` (5.7: bounded by max_retries), or the fleet's transport.",
     source="celery#6103; run: no limit",
 )
-def redelivered_for_ever(app: AppFacts) -> Signs:
+def redelivered_for_ever(app: AppFacts) -> Occurrences:
     """What a dead process gives back is delivered without limit."""
     if not app.on_stock_redis or app.conf.get("task_retry_on_worker_lost"):
         return
@@ -62,7 +62,7 @@ def redelivered_for_ever(app: AppFacts) -> Signs:
     fix="Leave `task_acks_on_timeout` true, and retry in the task where that makes sense.",
     source="celery/worker/request.py:610-614; run",
 )
-def timed_out_for_ever(app: AppFacts) -> Signs:
+def timed_out_for_ever(app: AppFacts) -> Occurrences:
     """Tasks that time out are not acknowledged."""
     late = any(task.acks_late for task in app.own_tasks.values())
     for name in ("task_acks_on_timeout", "task_acks_on_failure_or_timeout"):
@@ -77,7 +77,7 @@ def timed_out_for_ever(app: AppFacts) -> Signs:
     fix="`--time-limit` and a soft limit below it, on each worker.",
     source="docs/explanation-fleet.md",
 )
-def no_time_limit(commands: Commands, app: AppFacts) -> Signs:
+def no_time_limit(commands: Commands, app: AppFacts) -> Occurrences:
     """Nothing ends a task that hangs."""
     limits = [app.conf.get("task_time_limit"), *(task.time_limit_seconds for task in app.own_tasks.values())]
     if (all(limits[1:]) and limits[1:]) or limits[0]:
@@ -93,7 +93,7 @@ def no_time_limit(commands: Commands, app: AppFacts) -> Signs:
     fix="`--disable-prefetch` (Redis), or late acknowledgement.",
     source="run: 2 of 12 tasks taken and not running",
 )
-def one_more_is_held(commands: Commands, app: AppFacts) -> Signs:
+def one_more_is_held(commands: Commands, app: AppFacts) -> Occurrences:
     """Prefetch is 1, but tasks are acknowledged early."""
     names = early_tasks(app)
     for command in workers_of(commands):
@@ -107,7 +107,7 @@ def one_more_is_held(commands: Commands, app: AppFacts) -> Signs:
     fix="`--prefetch-multiplier=1` with late acknowledgement; more only for tasks of a few milliseconds.",
     source="run: 8 of 12 tasks taken and not running",
 )
-def tasks_hoarded(commands: Commands, app: AppFacts) -> Signs:
+def tasks_hoarded(commands: Commands, app: AppFacts) -> Occurrences:
     """A worker takes several tasks for each process."""
     for command in workers_of(commands):
         if (times := multiplier(command, app)) > 1 and not disables_prefetch(command, app):
@@ -120,7 +120,7 @@ def tasks_hoarded(commands: Commands, app: AppFacts) -> Signs:
     fix="`broker_transport_options = {'visibility_timeout': …}` above twice the longest time limit.",
     source="kombu/transport/redis.py:523-549; run: 3 runs; kombu#337",
 )
-def visible_too_soon(app: AppFacts, commands: Commands | None = None) -> Signs:
+def visible_too_soon(app: AppFacts, commands: Commands | None = None) -> Occurrences:
     """The visibility timeout is shorter than a task may run."""
     longest = longest_limit_seconds(app, commands)
     if app.on_stock_redis and longest > app.visibility_seconds:
@@ -133,7 +133,7 @@ def visible_too_soon(app: AppFacts, commands: Commands | None = None) -> Signs:
     fix="Keep ETAs below the visibility timeout: store what is due later, and let beat send it.",
     source="celery#2481, celery#4400; run: 4 runs",
 )
-def eta_beyond_visibility(app: AppFacts, workers: tuple[WorkerFacts, ...]) -> Signs:
+def eta_beyond_visibility(app: AppFacts, workers: tuple[WorkerFacts, ...]) -> Occurrences:
     """A worker holds a task that is due after the visibility timeout."""
     for worker in workers:
         if app.on_stock_redis and worker.eta_seconds > app.visibility_seconds:
@@ -146,7 +146,7 @@ def eta_beyond_visibility(app: AppFacts, workers: tuple[WorkerFacts, ...]) -> Si
     fix="`worker_enable_prefetch_count_reduction = False`.",
     source="celery/worker/consumer/consumer.py:508-515; run: stays at 2 of 8",
 )
-def stuck_after_reconnect(commands: Commands, app: AppFacts) -> Signs:
+def stuck_after_reconnect(commands: Commands, app: AppFacts) -> Occurrences:
     """Autoscale, late acknowledgement and prefetch 1 meet prefetch reduction."""
     late = any(task.acks_late for task in app.own_tasks.values())
     for command in workers_of(commands):
@@ -161,7 +161,7 @@ def stuck_after_reconnect(commands: Commands, app: AppFacts) -> Signs:
     fix="`worker_cancel_long_running_tasks_on_connection_loss = True`, or the fleet's transport, which keeps leases.",
     source="run: each ran twice",
 )
-def runs_twice_after_reconnect(app: AppFacts) -> Signs:
+def runs_twice_after_reconnect(app: AppFacts) -> Occurrences:
     """Late tasks go on when their connection is lost."""
     late = any(task.acks_late for task in app.own_tasks.values())
     if app.on_stock_redis and late and not app.conf["worker_cancel_long_running_tasks_on_connection_loss"]:
@@ -175,7 +175,7 @@ def runs_twice_after_reconnect(app: AppFacts) -> Signs:
     fix="The fleet's transport, which sets such messages aside; at the least a process manager that restarts always.",
     source="celery#4308, kombu#2421; run on 5.7.0: 10 of 10",
 )
-def message_ends_worker(app: AppFacts) -> Signs:
+def message_ends_worker(app: AppFacts) -> Occurrences:
     """Kombu's own Redis transport moves the messages."""
     if app.on_stock_redis:
         yield app.name, f"broker {app.broker}, transport of kombu"

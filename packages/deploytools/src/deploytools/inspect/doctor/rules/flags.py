@@ -2,7 +2,7 @@
 
 from deploytools.inspect.doctor.evidence import STOCK_AUTOSCALER, AppFacts
 from deploytools.inspect.doctor.finding import Severity
-from deploytools.inspect.doctor.rule import Signs, rule
+from deploytools.inspect.doctor.rule import Occurrences, rule
 from deploytools.inspect.doctor.rules.commands import Commands, flag, given, workers_of
 
 # A Python process with Celery imported is over this from the start: whoever writes less means MiB. The unit is KiB.
@@ -17,7 +17,7 @@ POOLS_WITHOUT_LIMITS = frozenset({"threads", "solo"})
     fix="Correct the command line; global options (-A, -b) stand before `worker` since Celery 5.",
     source="Celery's own parser",
 )
-def command_line_refused(commands: Commands) -> Signs:
+def command_line_refused(commands: Commands) -> Occurrences:
     """Celery refuses the command line."""
     for command in commands:
         if command.refused:
@@ -30,7 +30,7 @@ def command_line_refused(commands: Commands) -> Signs:
     fix="Raise the minimum (`--autoscale=8,4`), or declare a fleet, whose pools do start at the concurrency.",
     source="celery/worker/components.py:117-127; run: 2 processes",
 )
-def concurrency_ignored(commands: Commands, app: AppFacts | None = None) -> Signs:
+def concurrency_ignored(commands: Commands, app: AppFacts | None = None) -> Occurrences:
     """A concurrency stands beside autoscale bounds."""
     if app is not None and app.conf["worker_autoscaler"] != STOCK_AUTOSCALER:
         return
@@ -46,7 +46,7 @@ def concurrency_ignored(commands: Commands, app: AppFacts | None = None) -> Sign
     fix="Leave the flag out; late acknowledgement with prefetch 1 is what keeps tasks from waiting behind long ones.",
     source="celery/concurrency/asynpool.py:81-87",
 )
-def fair_redundant(commands: Commands) -> Signs:
+def fair_redundant(commands: Commands) -> Occurrences:
     """`-O fair` is given as if it changed something."""
     yield from given(commands, "optimization", "fair")
 
@@ -58,7 +58,7 @@ def fair_redundant(commands: Commands) -> Signs:
     fix="Leave it out; `--heartbeat-interval=10` makes heartbeats a fifth as frequent.",
     source="celery/worker/consumer/heart.py:23; run with Flower 2.2",
 )
-def heartbeat_off(commands: Commands) -> Signs:
+def heartbeat_off(commands: Commands) -> Occurrences:
     """The worker sends no heartbeat events."""
     yield from given(commands, "without_heartbeat")
 
@@ -70,7 +70,7 @@ def heartbeat_off(commands: Commands) -> Signs:
     fix="Keep heartbeats, or add `-E`.",
     source="celery/worker/consumer/events.py:25-31; run",
 )
-def events_off(commands: Commands, app: AppFacts | None = None) -> Signs:
+def events_off(commands: Commands, app: AppFacts | None = None) -> Occurrences:
     """Gossip and heartbeats are off, and task events too."""
     if app is not None and app.conf["worker_send_task_events"]:
         return
@@ -86,7 +86,7 @@ def events_off(commands: Commands, app: AppFacts | None = None) -> Signs:
     fix="If you revoke tasks, add `--statedb=FILE`; if not, nothing.",
     source="celery/worker/consumer/mingle.py:36-60",
 )
-def revokes_forgotten(commands: Commands) -> Signs:
+def revokes_forgotten(commands: Commands) -> Occurrences:
     """Mingle is off and revoked tasks are kept nowhere."""
     for command in workers_of(commands):
         if command.options.get("without_mingle") and not command.options.get("statedb"):
@@ -99,7 +99,7 @@ def revokes_forgotten(commands: Commands) -> Signs:
     fix="Set `worker_prefetch_multiplier = 0` for no limit, or `--disable-prefetch` to take only what can run.",
     source="celery/bin/worker.py:198-206",
 )
-def multiplier_zero_ignored(commands: Commands) -> Signs:
+def multiplier_zero_ignored(commands: Commands) -> Occurrences:
     """The prefetch multiplier is 0 on the command line."""
     yield from given(commands, "prefetch_multiplier", 0)
 
@@ -110,7 +110,7 @@ def multiplier_zero_ignored(commands: Commands) -> Signs:
     fix="Leave `--autoscale` out and give `--concurrency`, or use processes.",
     source="celery#5333; run on 5.7.0",
 )
-def autoscale_without_processes(commands: Commands) -> Signs:
+def autoscale_without_processes(commands: Commands) -> Occurrences:
     """A pool of threads is to be autoscaled."""
     for command in workers_of(commands):
         if command.pool == "threads" and command.options.get("autoscale"):
@@ -123,7 +123,7 @@ def autoscale_without_processes(commands: Commands) -> Signs:
     fix="Use processes for tasks that need a limit, or time out inside the task.",
     source="celery/concurrency/thread.py, solo.py: on_apply takes no timeout",
 )
-def time_limit_not_applied(commands: Commands) -> Signs:
+def time_limit_not_applied(commands: Commands) -> Occurrences:
     """A hard time limit is set on a pool that has none."""
     for command in workers_of(commands):
         if command.pool in POOLS_WITHOUT_LIMITS and (limit := command.options.get("time_limit")):
@@ -137,7 +137,7 @@ def time_limit_not_applied(commands: Commands) -> Signs:
     fix="Set the soft limit below the hard one, by as much as cleaning up takes.",
     source="celery/concurrency/asynpool.py:634-663",
 )
-def soft_limit_not_below_hard(commands: Commands) -> Signs:
+def soft_limit_not_below_hard(commands: Commands) -> Occurrences:
     """The soft time limit is not below the hard one."""
     for command in workers_of(commands):
         hard, soft = command.options.get("time_limit"), command.options.get("soft_time_limit")
@@ -151,7 +151,7 @@ def soft_limit_not_below_hard(commands: Commands) -> Signs:
     fix="Add `--max-tasks-per-child=1000`, and `--max-memory-per-child` (KiB) if one task may take much.",
     source="celery#4843",
 )
-def children_never_replaced(commands: Commands, app: AppFacts | None = None) -> Signs:
+def children_never_replaced(commands: Commands, app: AppFacts | None = None) -> Occurrences:
     """Pool processes live as long as the worker."""
     bounds = ("max_tasks_per_child", "max_memory_per_child")
     if app is not None and any(app.conf[f"worker_{bound}"] for bound in bounds):
@@ -167,7 +167,7 @@ def children_never_replaced(commands: Commands, app: AppFacts | None = None) -> 
     fix="Multiply by 1024.",
     source="billiard/pool.py:431-438",
 )
-def memory_bound_in_wrong_unit(commands: Commands) -> Signs:
+def memory_bound_in_wrong_unit(commands: Commands) -> Occurrences:
     """The memory bound of a process is below what Python itself takes."""
     for command in workers_of(commands):
         bound = command.options.get("max_memory_per_child")

@@ -3,7 +3,7 @@
 from collections import Counter
 
 from deploytools.inspect.doctor.finding import Severity
-from deploytools.inspect.doctor.rule import Signs, rule
+from deploytools.inspect.doctor.rule import Occurrences, rule
 from deploytools.inspect.doctor.rules.commands import Commands, flag, workers_of
 
 # Set by those who mean them.
@@ -16,7 +16,7 @@ MEANT = frozenset({"CELERY_APP", "FLOWER_BASIC_AUTH"})
     fix="Start Celery by `exec`, or without a shell.",
     source="run as PID 1 of a container",
 )
-def shell_swallows_signals(commands: Commands) -> Signs:
+def shell_swallows_signals(commands: Commands) -> Occurrences:
     """A shell stays between the process manager and Celery."""
     for command in commands:
         if command.shell:
@@ -29,7 +29,7 @@ def shell_swallows_signals(commands: Commands) -> Signs:
     fix="Start it as a user of its own.",
     source="celery/platforms.py:897-903 warns too",
 )
-def running_as_root(commands: Commands) -> Signs:
+def running_as_root(commands: Commands) -> Occurrences:
     """Celery runs as root."""
     for command in commands:
         if command.is_root:
@@ -42,7 +42,7 @@ def running_as_root(commands: Commands) -> Signs:
     fix="Leave pid files to daemons of the last century: `--pidfile=` and a process manager.",
     source="celery/platforms.py:192-222",
 )
-def pidfile_blocks_start(commands: Commands) -> Signs:
+def pidfile_blocks_start(commands: Commands) -> Occurrences:
     """The pid file names a living process that is not Celery."""
     for command in commands:
         if command.pidfile_holder:
@@ -55,7 +55,7 @@ def pidfile_blocks_start(commands: Commands) -> Signs:
     fix="Rename the variable, or say it on the command line.",
     source="celery/bin/celery.py:232: auto_envvar_prefix",
 )
-def options_from_environment(commands: Commands) -> Signs:
+def options_from_environment(commands: Commands) -> Occurrences:
     """Variables of the environment are options of the worker."""
     for command in workers_of(commands):
         for name in sorted(command.environment - MEANT):
@@ -68,7 +68,7 @@ def options_from_environment(commands: Commands) -> Signs:
     fix="Give each a name: `--hostname=high-1@%h`.",
     source="celery/worker/consumer/mingle.py, celery/app/control.py: DuplicateNodenameWarning",
 )
-def node_name_shared(commands: Commands) -> Signs:
+def node_name_shared(commands: Commands) -> Occurrences:
     """Several workers of one host have one name."""
     names = Counter(str(command.options.get("hostname", "celery@%h")) for command in workers_of(commands))
     for name, count in names.items():

@@ -5,7 +5,7 @@ from fnmatch import fnmatchcase
 
 from deploytools.inspect.doctor.evidence import AppFacts, WorkerFacts
 from deploytools.inspect.doctor.finding import Severity
-from deploytools.inspect.doctor.rule import Signs, rule
+from deploytools.inspect.doctor.rule import Occurrences, rule
 from deploytools.inspect.doctor.rules.commands import Commands, counted, workers_of
 
 Workers = tuple[WorkerFacts, ...]
@@ -22,7 +22,7 @@ def is_routed(task: str, app: AppFacts) -> bool:
     fix="Give each queue its own: `Queue('high', Exchange('high'), routing_key='high')`.",
     source="run: a copy in all three",
 )
-def exchange_shared(app: AppFacts) -> Signs:
+def exchange_shared(app: AppFacts) -> Occurrences:
     """Several queues hang on one exchange by one key."""
     places = Counter((queue.exchange, queue.routing_key) for queue in app.queues)
     for (exchange, key), count in places.items():
@@ -37,7 +37,7 @@ def exchange_shared(app: AppFacts) -> Signs:
     fix="`task_create_missing_queues = False`, with all queues in `task_queues`.",
     source="run",
 )
-def missing_queues_created(app: AppFacts) -> Signs:
+def missing_queues_created(app: AppFacts) -> Occurrences:
     """Queues that are not declared come into being when named."""
     if app.conf["task_create_missing_queues"] and (app.queues or app.routes):
         yield app.name, "task_create_missing_queues = True"
@@ -49,7 +49,7 @@ def missing_queues_created(app: AppFacts) -> Signs:
     fix="Declare the queue in `task_queues`, or correct the route.",
     source="run",
 )
-def route_to_undeclared_queue(app: AppFacts) -> Signs:
+def route_to_undeclared_queue(app: AppFacts) -> Occurrences:
     """A route leads to a queue that is not declared."""
     for pattern, queue in app.routes.items():
         if app.queues and queue not in app.queue_names:
@@ -62,7 +62,7 @@ def route_to_undeclared_queue(app: AppFacts) -> Signs:
     fix="Correct the pattern: task names are `module.function` unless they are given.",
     source="celery/app/routes.py",
 )
-def route_matches_nothing(app: AppFacts) -> Signs:
+def route_matches_nothing(app: AppFacts) -> Occurrences:
     """A route names no task."""
     for pattern, queue in app.routes.items():
         if not any(fnmatchcase(task, pattern) for task in app.tasks):
@@ -75,7 +75,7 @@ def route_matches_nothing(app: AppFacts) -> Signs:
     fix="`task_default_queue`: one of those in `task_queues`.",
     source="celery/app/amqp.py",
 )
-def default_queue_undeclared(app: AppFacts) -> Signs:
+def default_queue_undeclared(app: AppFacts) -> Occurrences:
     """The default queue is not among those that are declared."""
     default = app.conf["task_default_queue"]
     unrouted = sorted(task for task in app.own_tasks if not is_routed(task, app))
@@ -89,7 +89,7 @@ def default_queue_undeclared(app: AppFacts) -> Signs:
     fix="`-Q`, one queue a worker.",
     source="run",
 )
-def queues_not_named(commands: Commands, app: AppFacts) -> Signs:
+def queues_not_named(commands: Commands, app: AppFacts) -> Occurrences:
     """A worker is started without `-Q`, and there are several queues."""
     for command in workers_of(commands):
         if len(app.queues) > 1 and not command.options.get("queues"):
@@ -102,7 +102,7 @@ def queues_not_named(commands: Commands, app: AppFacts) -> Signs:
     fix="Correct the name, or declare the queue.",
     source="run",
 )
-def unknown_queue_named(commands: Commands, app: AppFacts) -> Signs:
+def unknown_queue_named(commands: Commands, app: AppFacts) -> Occurrences:
     """A worker is told to consume a queue that is not declared."""
     for command in workers_of(commands):
         for queue in command.options.get("queues") or ():
@@ -117,7 +117,7 @@ def unknown_queue_named(commands: Commands, app: AppFacts) -> Signs:
     fix="Leave message priorities unset; use a queue and a worker for each class.",
     source="kombu/transport/redis.py:1465-1466; celery#4028; run",
 )
-def priority_beats_queues(app: AppFacts) -> Signs:
+def priority_beats_queues(app: AppFacts) -> Occurrences:
     """Messages have priorities, on Redis."""
     prioritized = sorted(name for name, task in app.own_tasks.items() if task.priority is not None)
     on_redis = app.broker is not None and app.broker.is_redis
@@ -131,7 +131,7 @@ def priority_beats_queues(app: AppFacts) -> Signs:
     fix="Start a worker with `-Q`, or take the queue out of the declaration.",
     source="`inspect active_queues`",
 )
-def queue_without_worker(app: AppFacts, workers: Workers) -> Signs:
+def queue_without_worker(app: AppFacts, workers: Workers) -> Occurrences:
     """No worker consumes a declared queue."""
     consumed = {queue for worker in workers for queue in worker.queues}
     for queue in sorted(app.queue_names - consumed):
@@ -144,7 +144,7 @@ def queue_without_worker(app: AppFacts, workers: Workers) -> Signs:
     fix="Restart it with today's configuration, or give each application a Redis database of its own.",
     source="`inspect active_queues`",
 )
-def undeclared_queue_consumed(app: AppFacts, workers: Workers) -> Signs:
+def undeclared_queue_consumed(app: AppFacts, workers: Workers) -> Occurrences:
     """A worker consumes a queue that is not declared."""
     for worker in workers:
         for queue in worker.queues:
@@ -158,7 +158,7 @@ def undeclared_queue_consumed(app: AppFacts, workers: Workers) -> Signs:
     fix="Restart it with the code that has them; in a rolling deploy switch workers before publishers.",
     source="celery/worker/consumer/consumer.py:752-783",
 )
-def worker_lacks_tasks(app: AppFacts, workers: Workers) -> Signs:
+def worker_lacks_tasks(app: AppFacts, workers: Workers) -> Occurrences:
     """A worker consumes a queue, but does not have the tasks routed to it."""
     for worker in workers:
         routed = (

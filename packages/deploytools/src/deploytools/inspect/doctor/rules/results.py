@@ -2,7 +2,7 @@
 
 from deploytools.inspect.doctor.evidence import AppFacts
 from deploytools.inspect.doctor.finding import Severity
-from deploytools.inspect.doctor.rule import Signs, rule
+from deploytools.inspect.doctor.rule import Occurrences, rule
 
 # Celery's default. Publishing subscribes to the result first, and waits this long for a Redis that hangs.
 PATIENT_SECONDS = 120.0
@@ -19,7 +19,7 @@ def backend_of(app: AppFacts) -> str:
     fix="Leave `result_backend` out.",
     source="celery/app/trace.py",
 )
-def backend_unused(app: AppFacts) -> Signs:
+def backend_unused(app: AppFacts) -> Occurrences:
     """A result backend is set, but all tasks ignore their results."""
     if backend_of(app) and app.own_tasks and all(task.ignore_result for task in app.own_tasks.values()):
         yield app.name, f"{len(app.own_tasks)} tasks with ignore_result"
@@ -31,7 +31,7 @@ def backend_unused(app: AppFacts) -> Signs:
     fix="`result_expires = 3600`, or as long as somebody may still ask.",
     source="celery/app/defaults.py",
 )
-def results_never_expire(app: AppFacts) -> Signs:
+def results_never_expire(app: AppFacts) -> Occurrences:
     """Results are kept for ever."""
     if backend_of(app) and not app.conf["result_expires"]:
         yield app.name, f"result_expires = {app.conf['result_expires']}"
@@ -44,7 +44,7 @@ def results_never_expire(app: AppFacts) -> Signs:
     fix="`redis_socket_timeout = 5` and `result_backend_transport_options = {'retry_policy': {'max_retries': 1}}`.",
     source="celery/app/defaults.py:202; run",
 )
-def results_block_publishers(app: AppFacts) -> Signs:
+def results_block_publishers(app: AppFacts) -> Occurrences:
     """Publishing waits for the result backend."""
     patient = float(app.conf.get("redis_socket_timeout") or PATIENT_SECONDS) >= PATIENT_SECONDS
     waits = not all(task.ignore_result for task in app.own_tasks.values())

@@ -7,7 +7,7 @@ from typing import Any
 from deploytools.broker.address import BrokerAddress
 from deploytools.inspect.doctor.evidence import AppFacts
 from deploytools.inspect.doctor.finding import Severity
-from deploytools.inspect.doctor.rule import Signs, rule
+from deploytools.inspect.doctor.rule import Occurrences, rule
 from deploytools.inspect.doctor.rules.commands import Commands
 
 LOOPBACK = re.compile(r"^(localhost|127\.[\d.]+|::1)$")
@@ -28,7 +28,7 @@ def is_beyond_host(address: BrokerAddress | None) -> bool:
     fix="CELERY_BROKER_URL or a file (CELERY_BROKER_PASSWORD_FILE); FLOWER_BASIC_AUTH for Flower.",
     source="celery/apps/worker.py:316-321",
 )
-def password_on_command_line(commands: Commands) -> Signs:
+def password_on_command_line(commands: Commands) -> Occurrences:
     """A password stands on the command line."""
     for command in commands:
         for secret in command.secrets:
@@ -41,7 +41,7 @@ def password_on_command_line(commands: Commands) -> Signs:
     fix="Put it where the name says what it is: `redbeat_redis_options = {'password': …}`, or `…_password`.",
     source="celery/app/utils.py:35-38; run",
 )
-def password_in_settings(app: AppFacts) -> Signs:
+def password_in_settings(app: AppFacts) -> Occurrences:
     """A setting that Celery does not mask holds a password."""
     for name, value in app.shown.items():
         if PASSWORD.search(str(value)):
@@ -54,7 +54,7 @@ def password_in_settings(app: AppFacts) -> Signs:
     fix="A password, and a user of the least rights: `deploytools broker.acl`.",
     source="SECURITY.md",
 )
-def broker_without_password(app: AppFacts) -> Signs:
+def broker_without_password(app: AppFacts) -> Occurrences:
     """The broker on the network asks for no password."""
     told = app.conf.get("broker_read_url") or ""
     if app.broker and is_beyond_host(app.broker) and not app.broker.password and "credential_provider" not in told:
@@ -67,7 +67,7 @@ def broker_without_password(app: AppFacts) -> Signs:
     fix="`rediss://…?ssl_cert_reqs=required`, `amqps://`.",
     source="SECURITY.md",
 )
-def broker_unencrypted(app: AppFacts) -> Signs:
+def broker_unencrypted(app: AppFacts) -> Occurrences:
     """The broker on the network is spoken to without TLS."""
     if app.broker and is_beyond_host(app.broker) and not app.broker.is_tls:
         yield app.name, str(app.broker)
@@ -79,7 +79,7 @@ def broker_unencrypted(app: AppFacts) -> Signs:
     fix="`?ssl_cert_reqs=required` in the URL, or `broker_use_ssl = {'ssl_cert_reqs': ssl.CERT_REQUIRED}`.",
     source="kombu/connection.py:324-329",
 )
-def certificate_not_checked(app: AppFacts) -> Signs:
+def certificate_not_checked(app: AppFacts) -> Occurrences:
     """`rediss://` is used without checking the certificate."""
     if app.broker is None or app.broker.scheme != "rediss":
         return
@@ -95,7 +95,7 @@ def certificate_not_checked(app: AppFacts) -> Signs:
     fix="`accept_content = ['json']`.",
     source="SECURITY.md",
 )
-def pickle_accepted(app: AppFacts) -> Signs:
+def pickle_accepted(app: AppFacts) -> Occurrences:
     """Workers accept pickle."""
     accepted = {*(app.conf["accept_content"] or ()), *(app.conf.get("result_accept_content") or ())}
     for name in sorted(accepted & PICKLES):
@@ -108,7 +108,7 @@ def pickle_accepted(app: AppFacts) -> Signs:
     fix="`deploytools flower`, or FLOWER_BASIC_AUTH and `--address=127.0.0.1`.",
     source="flower/options.py",
 )
-def flower_open(commands: Commands) -> Signs:
+def flower_open(commands: Commands) -> Occurrences:
     """Flower listens on the network and asks for no password."""
     for command in commands:
         guarded = {"basic_auth", "auth", "auth_provider"} & set(command.options)

@@ -3,12 +3,12 @@
 from deploytools.fleet import Fleet
 from deploytools.inspect.doctor.evidence import AppFacts, RunFacts, WorkerFacts
 from deploytools.inspect.doctor.finding import Severity
-from deploytools.inspect.doctor.rule import Signs, rule
+from deploytools.inspect.doctor.rule import Occurrences, rule
 
 Workers = tuple[WorkerFacts, ...]
 
 # Waits are a difference of two hosts' clocks: this much spoils a promise of one second.
-MOST_OFFSET_SECONDS = 0.5
+MAX_OFFSET_SECONDS = 0.5
 # A first run is cold if it takes this many times as long as later ones, and longer by this part of the promise.
 COLD_TIMES, COLD_SHARE = 3.0, 0.1
 # Means of fewer runs say nothing.
@@ -21,7 +21,7 @@ MIN_FIRST_RUNS, MIN_LATER_RUNS = 2, 10
     fix="Restart it; then `worker_enable_prefetch_count_reduction = False`.",
     source="celery/worker/consumer/consumer.py:508-515; run",
 )
-def pool_cannot_grow(app: AppFacts, workers: Workers) -> Signs:
+def pool_cannot_grow(app: AppFacts, workers: Workers) -> Occurrences:
     """A worker's prefetch is below its autoscale bound."""
     late = app.own_tasks and all(task.acks_late for task in app.own_tasks.values())
     for worker in workers:
@@ -36,11 +36,11 @@ def pool_cannot_grow(app: AppFacts, workers: Workers) -> Signs:
     fix="Run NTP on its host.",
     source="control command deploytools_clock",
 )
-def clock_is_off(workers: Workers) -> Signs:
+def clock_is_off(workers: Workers) -> Occurrences:
     """A worker's clock differs from ours."""
     for worker in workers:
         offset = worker.clock_offset_seconds
-        if offset is not None and abs(offset) > MOST_OFFSET_SECONDS:
+        if offset is not None and abs(offset) > MAX_OFFSET_SECONDS:
             yield worker.node, f"{offset:+.1f} s at least"
 
 
@@ -51,7 +51,7 @@ def clock_is_off(workers: Workers) -> Signs:
     "`@deploytools.worker.warm_up`.",
     source="inspect stats: first_runs; run: 1.3 to 2.4 s instead of 0.02 to 0.1 s",
 )
-def first_runs_are_cold(fleet: Fleet, workers: Workers) -> Signs:
+def first_runs_are_cold(fleet: Fleet, workers: Workers) -> Occurrences:
     """The first run of a task in a pool process takes far longer than later ones."""
     for worker in workers:
         for task, runs in worker.runs.items():
@@ -66,7 +66,7 @@ def first_runs_are_cold(fleet: Fleet, workers: Workers) -> Signs:
     fix="Correct what the warm-up needs; its log line names the error. The worker needs no restart.",
     source="inspect stats: warm_up",
 )
-def warm_up_fails(workers: Workers) -> Signs:
+def warm_up_fails(workers: Workers) -> Occurrences:
     """Pool processes end before they are warm."""
     for worker in workers:
         if worker.warm_up_failing:

@@ -8,7 +8,7 @@ from deploytools.render.prometheus.series import of_beat
 from deploytools.render.prometheus.windows import MINUTE, Windows
 
 # At its limit Redis refuses to write: publishers fail, and workers cannot acknowledge. A fifth leaves time to act.
-MOST_MEMORY = 0.8
+MAX_MEMORY = 0.8
 
 
 def alerts(fleet: Fleet, windows: Windows) -> Iterator[Alert]:
@@ -27,7 +27,7 @@ def alerts(fleet: Fleet, windows: Windows) -> Iterator[Alert]:
     yield Alert(
         name="CeleryBrokerFull",
         severity=Severity.WARNING,
-        expr=f"celery_broker_memory_bytes / (celery_broker_memory_max_bytes > 0) > {MOST_MEMORY:g}",
+        expr=f"celery_broker_memory_bytes / (celery_broker_memory_max_bytes > 0) > {MAX_MEMORY:g}",
         hold=windows.of(5 * MINUTE),
         summary="The broker is almost full",
         description="{{ $value | humanizePercentage }} of the memory it may use is in use; at 100 % it refuses tasks.",

@@ -12,7 +12,7 @@ from deploytools.render.prometheus.windows import HOUR, MINUTE, SPANS, Windows
 # Of a tier's tasks, so many may start too late (fleet.Tier: the promise is for 99 %).
 BUDGET = 0.01
 # Where few tasks run, one late task of seven is a burnt budget and no reason to wake somebody.
-LEAST_LATE = 5
+MIN_LATE = 5
 # The task that is next waits for this many promises: everything behind it is late as well.
 LATE_PROMISES = 3
 
@@ -52,7 +52,7 @@ def _burn(tier: Tier, burn: Burn, windows: Windows) -> Alert:
         name=f"CeleryPromiseBroken{burn.name}",
         tier=tier.name,
         severity=burn.severity,
-        expr=f"{long} < {least} and {short} < {least} and {late} >= {LEAST_LATE}",
+        expr=f"{long} < {least} and {short} < {least} and {late} >= {MIN_LATE}",
         summary=f"Tasks of tier {tier.name} start too late",
         description=(
             f"Only {{{{ $value | humanizePercentage }}}} of the tasks of the last {burn.long} started within the "

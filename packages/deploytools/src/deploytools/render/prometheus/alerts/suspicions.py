@@ -14,11 +14,11 @@ from deploytools.render.prometheus.windows import DAY, HOUR, MINUTE, Windows
 
 EVERY_SECONDS = 5 * MINUTE
 # One such message is a mistake; more of them in ten minutes are a publisher that sends them.
-MOST_REJECTED = 5
+MAX_REJECTED = 5
 # So many times as many, or as few, as at this hour yesterday and a week ago. Twice is an ordinary Monday.
 UNUSUAL = 3
 # An hour with fewer is not compared: by chance alone 100 become 70 or 130 (three standard deviations).
-LEAST_TASKS_AN_HOUR = 100
+MIN_TASKS_AN_HOUR = 100
 
 
 def alerts(fleet: Fleet, windows: Windows) -> Iterator[Alert]:
@@ -35,7 +35,7 @@ def _rejected(example: Tier, windows: Windows) -> Alert:
     return Alert(
         name="CeleryMessagesRejected",
         severity=Severity.WARNING,
-        expr=f"sum by (reason) {growth(counter, window)} > {MOST_REJECTED}",
+        expr=f"sum by (reason) {growth(counter, window)} > {MAX_REJECTED}",
         summary="Messages are rejected: {{ $labels.reason }}",
         description="{{ $value | humanize }} in ten minutes. They are dead letters now.",
         runbook="something-unknown-is-sent",
@@ -94,7 +94,7 @@ def _unusual(example: Tier, windows: Windows) -> Iterator[Alert]:
     now = rate_record("submissions", "1h")
     yesterday = f"{now} offset {windows.of(DAY)}"
     week = f"({now} offset {windows.of(7 * DAY)} or {yesterday})"
-    least = f"{LEAST_TASKS_AN_HOUR} / {HOUR}"
+    least = f"{MIN_TASKS_AN_HOUR} / {HOUR}"
     many = f"{now} > {UNUSUAL} * {yesterday} and {now} > {UNUSUAL} * {week} and {now} > {least}"
     few = f"{now} < {yesterday} / {UNUSUAL} and {now} < {week} / {UNUSUAL} and {yesterday} > {least}"
     for how, expr, values in (

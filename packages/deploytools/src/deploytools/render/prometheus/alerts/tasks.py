@@ -8,8 +8,8 @@ from deploytools.render.prometheus.series import growth, of_queue, of_worker
 from deploytools.render.prometheus.windows import MINUTE, Windows
 
 # As in celery-exporter's mixin: 5 % in ten minutes; and not one alone, of a task that seldom runs.
-MOST_FAILED = 0.05
-LEAST_FAILURES = 5
+MAX_FAILED = 0.05
+MIN_FAILURES = 5
 
 
 def alerts(fleet: Fleet, windows: Windows) -> Iterator[Alert]:
@@ -22,7 +22,7 @@ def alerts(fleet: Fleet, windows: Windows) -> Iterator[Alert]:
     yield Alert(
         name="CeleryTasksFail",
         severity=Severity.WARNING,
-        expr=f"{failed} / {started} > {MOST_FAILED:g} and {failed} >= {LEAST_FAILURES}",
+        expr=f"{failed} / {started} > {MAX_FAILED:g} and {failed} >= {MIN_FAILURES}",
         summary="{{ $labels.task }} fails",
         description="{{ $value | humanizePercentage }} of those started in ten minutes failed for good.",
         runbook="tasks-fail",

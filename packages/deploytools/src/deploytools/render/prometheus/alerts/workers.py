@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from deploytools.fleet import Fleet, Tier
-from deploytools.render.prometheus.alert import LOOK_SECONDS, Alert, Proof, Severity
+from deploytools.render.prometheus.alert import POLL_SECONDS, Alert, Proof, Severity
 from deploytools.render.prometheus.scraping import JOB
 from deploytools.render.prometheus.series import of_queue, of_worker, series
 from deploytools.render.prometheus.windows import MINUTE, SCRAPE_SECONDS, Windows, duration
@@ -59,8 +59,8 @@ def _stuck(tier: Tier) -> Alert:
                 of_worker("celery_worker_processes", tier, state="busy"): f"2x{minutes + 60}",
                 of_worker(starts, tier, task="a"): f"0+1x14 14x{minutes + 46}",
             },
-            at_seconds=(window_seconds // LOOK_SECONDS + 2) * LOOK_SECONDS,
-            quiet_at_seconds=LOOK_SECONDS,  # its last task runs for a minute
+            at_seconds=(window_seconds // POLL_SECONDS + 2) * POLL_SECONDS,
+            quiet_at_seconds=POLL_SECONDS,  # its last task runs for a minute
         ),
     )
 

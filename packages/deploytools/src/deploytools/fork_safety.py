@@ -17,7 +17,7 @@ from celery.signals import worker_before_create_process
 from kombu.utils.objects import cached_property
 
 # Some commands to a broker that is near. An event loop may stand still for so long.
-MOST_WAIT_SECONDS = 0.05
+MAX_WAIT_SECONDS = 0.05
 
 _guards: WeakSet[LockType] = WeakSet()
 _held: list[LockType] = []
@@ -36,11 +36,11 @@ def guard() -> LockType:
 
 def connect() -> None:
     """Renew kombu's locks in the children of workers. Connecting twice changes nothing."""
-    worker_before_create_process.connect(_watch_locks_once, dispatch_uid="deploytools.forks", weak=False)
+    worker_before_create_process.connect(_watch_locks_once, dispatch_uid="deploytools.fork_safety", weak=False)
 
 
 def _wait_for_threads() -> None:
-    give_up_at = time.monotonic() + MOST_WAIT_SECONDS
+    give_up_at = time.monotonic() + MAX_WAIT_SECONDS
     _held.extend(each for each in list(_guards) if each.acquire(timeout=max(0.0, give_up_at - time.monotonic())))
 
 

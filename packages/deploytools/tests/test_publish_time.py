@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from deploytools.stamps import PUBLISHED_AT, stamp, wait_seconds
+from deploytools.publish_time import PUBLISHED_AT, stamp, wait_seconds
 
 NOON = 1_767_268_800.0  # 2026-01-01T12:00:00Z
 

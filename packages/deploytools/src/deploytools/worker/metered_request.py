@@ -11,13 +11,13 @@ from celery.worker import request
 
 from deploytools.fleet import Fleet
 from deploytools.metrics.counts import Counts, Key
-from deploytools.stamps import PUBLISHED_AT, wait_seconds
+from deploytools.publish_time import PUBLISHED_AT, wait_seconds
 from deploytools.worker import first_runs
 
 NO_TIER = "none"
 
 
-class Counting(request.Request):
+class MeteredRequest(request.Request):
     """Celery's request, which counts what becomes of it."""
 
     is_first_run = False  # of its task in the process that it runs in
@@ -105,7 +105,7 @@ def unwrapped(error: BaseException) -> BaseException:
 
 
 def _counting(on_success: Any) -> Any:
-    def run(self: Counting, failed__retval__runtime: Any, **options: Any) -> Any:
+    def run(self: MeteredRequest, failed__retval__runtime: Any, **options: Any) -> Any:
         failed, result, seconds = failed__retval__runtime
         if seconds is None:  # Celery times only what ended well
             seconds = time.time() - (self.time_start or time.time())

@@ -11,7 +11,7 @@ import pytest
 from celery.signals import worker_before_create_process
 from kombu.utils.objects import cached_property
 
-from deploytools import forks
+from deploytools import fork_safety
 from deploytools.testing.waiting import wait_until
 
 
@@ -30,7 +30,7 @@ class Slow:
 @pytest.mark.timeout(20)
 def test_a_child_can_connect_although_a_thread_was_connecting_when_it_was_forked() -> None:
     gc.freeze()  # as `memory` does in a worker
-    forks.connect()
+    fork_safety.connect()
     worker_before_create_process.send(sender=None)
     gc.unfreeze()
     thread = Thread(target=lambda: Slow().client)
@@ -49,7 +49,7 @@ def test_a_child_can_connect_although_a_thread_was_connecting_when_it_was_forked
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
 @pytest.mark.timeout(20)
 def test_a_child_is_not_forked_while_a_thread_holds_what_nobody_could_renew() -> None:
-    guard, busy, is_over = forks.guard(), Lock(), Event()
+    guard, busy, is_over = fork_safety.guard(), Lock(), Event()
 
     def work() -> None:
         while not is_over.is_set():
@@ -71,7 +71,7 @@ def test_a_child_is_not_forked_while_a_thread_holds_what_nobody_could_renew() ->
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
 @pytest.mark.timeout(20)
 def test_a_thread_that_waits_for_the_network_does_not_keep_its_process_from_forking() -> None:
-    with forks.guard():
+    with fork_safety.guard():
         assert end_of_child(lambda: 0) == 0
 
 

@@ -1,4 +1,4 @@
-"""The bare hop: how long a message takes over this broker, from put to got, with nothing of Celery's around it."""
+"""The broker round trip: how long a bare message takes from put to got, with nothing of Celery's around it."""
 
 import time
 from contextlib import suppress
@@ -13,7 +13,7 @@ from kombu.exceptions import OperationalError
 EVERY_SECONDS = 0.1
 
 
-def measure_hops(app: Celery, hops: list[float], *, stop: Event) -> None:
+def measure_round_trips(app: Celery, round_trips: list[float], *, stop: Event) -> None:
     """Send a message to ourselves again and again, and append the seconds each took, until told to stop.
 
     A broker that goes away ends it: what was measured stays.
@@ -23,17 +23,17 @@ def measure_hops(app: Celery, hops: list[float], *, stop: Event) -> None:
         app.connection_for_write() as writing,
         suppress(*reading.connection_errors, OperationalError),
     ):
-        _measure(reading, writing, hops, stop)
+        _measure(reading, writing, round_trips, stop)
 
 
-def _measure(reading: Any, writing: Any, hops: list[float], stop: Event) -> None:
-    name = f"deploytools.load.hop.{uuid4().hex}"
+def _measure(reading: Any, writing: Any, round_trips: list[float], stop: Event) -> None:
+    name = f"deploytools.load.round_trip.{uuid4().hex}"
     queue = Queue(name, Exchange(""), routing_key=name, durable=False, auto_delete=True)
     producer = Producer(writing)
     with Consumer(
         reading.channel(),
         [queue],
-        callbacks=[lambda sent_at, _: hops.append(time.perf_counter() - sent_at)],
+        callbacks=[lambda sent_at, _: round_trips.append(time.perf_counter() - sent_at)],
         no_ack=True,
     ):
         while not stop.wait(EVERY_SECONDS):

@@ -16,8 +16,8 @@ from celery import Celery
 from celery.exceptions import Ignore, Reject, Retry
 from celery.signals import before_task_publish, task_failure, task_postrun, task_prerun
 
+from deploytools.publish_time import stamp
 from deploytools.settings import current_settings
-from deploytools.stamps import stamp
 from deploytools.transport.channel import TRANSIENT, Channel
 from deploytools.worker import first_runs
 

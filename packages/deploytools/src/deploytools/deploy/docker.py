@@ -11,7 +11,7 @@ from deploytools.settings import environment_with
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Engine:
+class Docker:
     """Runs `docker` and `docker compose`; a failure is a VerdictError that has their last word.
 
     `project`: the options that say which project, after `docker compose`; `variables`: for the compose file.
