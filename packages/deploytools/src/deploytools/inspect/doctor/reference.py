@@ -28,7 +28,7 @@ def _entry(rule: Rule) -> Iterator[str]:
     yield from ("", f"### {rule.id}", "")
     yield f"**{rule.severity}.** {rule.title}. {rule.consequence}"
     yield from ("", f"*Fix:* {rule.fix}")
-    yield from ("", f"*Needs* {' and '.join(PARTS[need] for need in rule.needs)}. *WorkloadProvider:* {rule.source}.")
+    yield from ("", f"*Needs* {' and '.join(PARTS[need] for need in rule.needs)}. *Source:* {rule.source}.")
 
 
 if __name__ == "__main__":
