@@ -7,15 +7,13 @@ a run that was killed a reaper does so; the next run removes what a reaper that 
 import fcntl
 import gc
 import json
-import os
 import warnings
 from dataclasses import asdict, dataclass
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import psutil
-
+from deploytools.testing.identity import is_alive
 from deploytools.testing.reaper import Kind, watch
 
 if TYPE_CHECKING:
@@ -24,7 +22,6 @@ if TYPE_CHECKING:
     from testcontainers.core.container import DockerContainer
 
 SESSION_LABEL = "deploytools.testing.session"
-CLOCK_STEP_SECONDS = 5  # the time a process began at is told by a clock that may be set
 START_DEADLINE_SECONDS = 90  # RabbitMQ on two busy cores
 
 
@@ -90,11 +87,6 @@ def engine_is_there() -> bool:
     return found
 
 
-def new_session() -> str:
-    """Return a name for this run that tells whether its process still lives."""
-    return f"{os.getpid()}-{psutil.Process().create_time():.2f}"
-
-
 def remove_containers(session: str) -> None:
     """Remove the containers of a session, and those of sessions whose process is gone."""
     for container in _engine().containers.list(all=True, filters={"label": SESSION_LABEL}):
@@ -127,14 +119,3 @@ def _engine() -> Any:
     import docker
 
     return docker.from_env()
-
-
-def is_alive(session: str) -> bool:
-    """Say whether the process that began a run still lives."""
-    pid, _, started = session.partition("-")
-    try:
-        process = psutil.Process(int(pid))
-        is_same = abs(process.create_time() - float(started)) < CLOCK_STEP_SECONDS
-        return is_same and process.status() != psutil.STATUS_ZOMBIE
-    except (psutil.NoSuchProcess, ValueError):
-        return False

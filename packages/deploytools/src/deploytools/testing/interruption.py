@@ -21,7 +21,7 @@ def heed_signals() -> None:
 
 def _interrupt_once(number: int, _: object) -> None:
     signal.signal(number, lambda *_: None)  # where a group is signalled, `uv run` sends a second one
-    raise KeyboardInterrupt
+    raise KeyboardInterrupt(signal.Signals(number).name)  # pytest shows it
 
 
 def end_with_launcher(*, is_test_process: bool) -> None:

@@ -8,16 +8,23 @@ from pathlib import Path
 
 import psutil
 
+from deploytools.testing.identity import find_process, is_alive
+
 STOP_DEADLINE_SECONDS = 5.0
 
 
 def kill_session(leader: str) -> None:
-    """Kill every process of a session or process group, those that they start meanwhile included."""
-    killed: set[int] = set()
-    while new := _members(int(leader)) - killed:
-        for pid in new:
+    """Kill every process of a session or process group, those that they start meanwhile included.
+
+    While one of them is there no other program gets the id of their leader.
+    """
+    pid, killed = int(leader.partition("-")[0]), set[int]()
+    if psutil.pid_exists(pid) and not find_process(leader):
+        return
+    while new := _members(pid) - killed:
+        for member in new:
             with suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
+                os.kill(member, signal.SIGKILL)
         killed |= new
 
 
@@ -54,7 +61,7 @@ def remove_compose_project(name: str) -> None:
 
 def remove_run(session: str, folder: str) -> None:
     """Remove the containers and the folder of a pytest run, unless it goes on or has done so itself."""
-    from deploytools.testing.containers import engine_is_there, is_alive, remove_containers
+    from deploytools.testing.containers import engine_is_there, remove_containers
 
     if is_alive(session) or not Path(folder).exists():
         return

@@ -21,8 +21,9 @@ from typing import Any
 import pytest
 
 from deploytools.testing.brokers import EMBEDDED, IMAGES, MAX_TEST_PROCESSES, Broker, provide_broker
-from deploytools.testing.containers import engine_is_there, new_session, remove_containers
+from deploytools.testing.containers import engine_is_there, remove_containers
 from deploytools.testing.fleet import FleetUnderTest
+from deploytools.testing.identity import identify
 from deploytools.testing.interruption import end_with_launcher, heed_signals, interrupt_test_processes
 from deploytools.testing.project import ProjectUnderTest
 
@@ -50,7 +51,7 @@ def pytest_configure(config: pytest.Config) -> None:
     end_with_launcher(is_test_process=hasattr(config, "workerinput"))
     config.addinivalue_line("markers", "only_on(family): run on brokers of this family, `redis` or `rabbitmq`")
     told = getattr(config, "workerinput", {})
-    config.stash[SESSION] = told.get("deploytools_session") or new_session()
+    config.stash[SESSION] = told.get("deploytools_session") or identify(os.getpid())
     config.stash[FOLDER] = Path(told.get("deploytools_folder") or _new_folder(config.stash[SESSION]))
     config.stash[KINDS] = told.get("deploytools_brokers") or _choose_brokers(config)
 

@@ -11,6 +11,7 @@ from typing import Any
 
 import psutil
 
+from deploytools.testing.identity import identify
 from deploytools.testing.leftovers import kill_session
 from deploytools.testing.reaper import Kind, forget, watch
 from deploytools.testing.waiting import DEADLINE_SECONDS, wait_until
@@ -28,6 +29,7 @@ class Running:
 
     process: subprocess.Popen[bytes]
     log_path: Path
+    name: str  # see `deploytools.testing.identity`
 
     @property
     def pid(self) -> int:
@@ -62,8 +64,9 @@ class Running:
         self.process.send_signal(number)
 
     def interrupt(self) -> None:
-        """Do what Ctrl-C in a terminal does: signal it and all its children."""
-        os.killpg(self.pid, signal.SIGINT)
+        """Do what Ctrl-C in a terminal does, if it runs: signal it and all its children."""
+        if self.process.poll() is None:  # else another program's group may have this number
+            os.killpg(self.pid, signal.SIGINT)
 
     def wait(self, *, deadline_seconds: float = STOP_DEADLINE_SECONDS) -> int:
         """Wait for its end; return its exit code."""
@@ -76,7 +79,7 @@ class Running:
 
     def kill_all(self) -> None:
         """Kill it and all processes of its session or process group."""
-        kill_session(str(self.pid))
+        kill_session(self.name)
         self.process.wait(STOP_DEADLINE_SECONDS)
 
 
@@ -97,7 +100,7 @@ def running(
         log_path.open("wb") as log,
         started(argv, own_session=own_session, stdout=log, stderr=subprocess.STDOUT, cwd=cwd, env=env) as process,
     ):
-        yield Running(process, log_path)
+        yield Running(process, log_path, identify(process.pid))
 
 
 @contextmanager
@@ -113,10 +116,11 @@ def started(argv: Sequence[str], *, own_session: bool = True, **options: Any) ->
         process_group=None if own_session else 0,
         **options,
     )
-    watch(Kind.SESSION, str(process.pid))
+    name = identify(process.pid)
+    watch(Kind.SESSION, name)
     try:
         yield process
     finally:
-        kill_session(str(process.pid))
+        kill_session(name)
         process.wait(STOP_DEADLINE_SECONDS)
-        forget(Kind.SESSION, str(process.pid))
+        forget(Kind.SESSION, name)

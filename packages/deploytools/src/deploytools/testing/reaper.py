@@ -20,7 +20,7 @@ POLL_SECONDS = 0.01
 class Kind(StrEnum):
     """What can be left, in the order of its removal."""
 
-    SESSION = "session"  # processes, by the id of the leader of their session or group
+    SESSION = "session"  # processes, by the name (`identity`) of the leader of their session or group
     STATE = "state"  # a state folder, where embedded brokers may run
     COMPOSE = "compose"  # a project of `docker compose`, by name
     RUN = "run"  # a run of pytest: its session, and the folder that its processes share
