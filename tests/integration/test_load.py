@@ -25,6 +25,8 @@ from deploytools.worker.synthetic import SERVE
 
 SERVICE_SECONDS, RUN_SECONDS, STOPPED_SECONDS, PER_SECOND, PROCESSES = 0.05, 20.0, 2.0, 20.0, 8
 
+OPEN = ("--web-host=0.0.0.0", "--master-bind-host=0.0.0.0")
+
 
 @pytest.mark.only_on("redis")
 def test_a_reported_wait_is_what_the_schedule_implies(shop_fleet: FleetUnderTest) -> None:
@@ -126,19 +128,19 @@ def test_what_sends_ends_with_a_run_that_is_killed(project: ProjectUnderTest) ->
     wait_until(lambda: not [process for process in below if process.is_running()], "the end of what the run started")
 
 
-@pytest.mark.parametrize(("options", "address"), [((), "127.0.0.1"), (("--web-host=0.0.0.0",), "0.0.0.0")])  # noqa: S104
-def test_locusts_page_is_on_loopback_unless_another_address_is_given(
+@pytest.mark.parametrize(("options", "address"), [((), "127.0.0.1"), (OPEN, "0.0.0.0")])  # noqa: S104
+def test_locusts_page_and_master_are_on_loopback_unless_another_address_is_given(
     project: ProjectUnderTest, free_port: int, options: tuple[str, ...], address: str
 ) -> None:
     locustfile = Path(load_package.__file__).with_name("locustfile.py")
-    argv = (sys.executable, "-m", "locust", "-f", str(locustfile), f"--web-port={free_port}", *options)
-    page = project.start(argv)
+    ports = (f"--web-port={free_port}", f"--master-bind-port={free_port + 1}")
+    page = project.start((sys.executable, "-m", "locust", "-f", str(locustfile), "--master", *ports, *options))
 
     def listens() -> list[str]:
         connections = psutil.Process(page.pid).net_connections("tcp")
         return [each.laddr.ip for each in connections if each.status == psutil.CONN_LISTEN]
 
-    assert wait_until(listens, "Locust to listen") == [address]
+    wait_until(lambda: listens() == [address, address], f"Locust to listen on {address}, twice")
     assert ("can start load runs" in page.log()) == bool(options)
 
 

@@ -187,7 +187,8 @@ def _add_options(parser: Any) -> None:
     )
     group.add_argument("--times", type=_factor, default=1.0, metavar="FACTOR", help="multiply the profile's rates")
     group.add_argument("--result", default="", metavar="FILE", help="write the run's account here, as JSON")
-    parser.set_defaults(web_host=LOOPBACK)  # the page can start runs, and asks for no password
+    # The page can start runs, and the port of `--master` takes results; neither asks for a password.
+    parser.set_defaults(web_host=LOOPBACK, master_bind_host=LOOPBACK)
 
 
 def _factor(text: str) -> float:

@@ -75,7 +75,7 @@ def _file(plan: Plan) -> dict[str, Any]:
             "celery-beat": _beat(fleet.deploy),
             "flower": _flower(fleet.deploy),
             "prometheus": _prometheus(),
-            "locust-master": _locust(fleet.deploy, "--master", "--web-host=0.0.0.0")
+            "locust-master": _locust(fleet.deploy, "--master", "--master-bind-host=0.0.0.0", "--web-host=0.0.0.0")
             | {"ports": [_port("LOCUST_PORT", 8089)]},
             "locust-worker": _locust(fleet.deploy, "--worker", "--master-host=locust-master"),
         },
