@@ -5,6 +5,7 @@ stands still meanwhile), and shrinks by it too. This one starts at the declared 
 in here and in the broker, decides with `deploytools.scaling`, and moves one process at a time.
 """
 
+from math import inf
 from time import monotonic, time
 from typing import Any
 
@@ -63,7 +64,8 @@ class Autoscaler(autoscale.Autoscaler):
         self.decision = Decision(target=worker.min_concurrency, reason="just started")
         self._averages = Averages(average_seconds=AVERAGE_SHARE * self.idle_seconds)
         self._depth = DepthReader(worker.app, worker.app.amqp.queues.consume_from)
-        self._last_wanted_at = self._last_shrunk_at = self._observed_at = monotonic()
+        self._last_shrunk_at = self._observed_at = monotonic()
+        self._last_wanted_at = inf  # idle time counts from when tasks are consumed, not while processes warm up
         self._finished = self._busy_seconds = 0.0
         self._growing = False
 
@@ -82,7 +84,7 @@ class Autoscaler(autoscale.Autoscaler):
         self._observe(now)
         demand = self._demand()
         self.decision = decide(demand, bounds=self.bounds, promise_seconds=self.promise_seconds)
-        if self.decision.target >= self.processes:
+        if self.decision.target >= self.processes or self._last_wanted_at == inf:
             self._last_wanted_at = now
         pool = Pool(
             processes=self.processes,
