@@ -38,7 +38,8 @@ class Exports:
     def write(self, day: date, tables: dict[str, "pa.Table"]) -> dict[str, Any]:
         """Write a day's tables and their manifest, in place of what was there; return the manifest.
 
-        Files are named by their content and the manifest is put last, so two who export the same day do not mix.
+        Each export names its files anew and puts its manifest last, so two exports of the same day do not mix: neither
+        removes a file that a manifest of the other is about to name.
         """
         folder = self._folder(day)
         self.files.makedirs(folder, exist_ok=True)
@@ -105,7 +106,7 @@ class Exports:
         parquet.write_table(table, sink, compression="zstd")
         data = sink.getvalue().to_pybytes()
         sha256 = hashlib.sha256(data).hexdigest()
-        file = f"{name}-{sha256[:12]}.parquet"
+        file = f"{name}-{uuid4().hex[:12]}.parquet"
         self._put(posixpath.join(folder, file), data)
         schema = {field.name: str(field.type) for field in table.schema}
         return {"file": file, "rows": table.num_rows, "schema": schema, "sha256": sha256}
