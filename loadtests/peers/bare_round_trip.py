@@ -1,4 +1,4 @@
-"""The bare round trip: LPUSH and BRPOP, nothing around them. Nobody who goes through Redis can be faster for long.
+"""The bare round trip: LPUSH and BRPOP, nothing around them. No library that goes through Redis can be faster for long.
 
 One process a slot, which waits for its tier's list. A task whose process dies is lost.
 """

@@ -51,7 +51,7 @@ class Run:
 
 
 def processes_of(program: Running, folder: Path) -> set[psutil.Process]:
-    """Return those below a program, and those that name a folder: a broker is nobody's child."""
+    """Return those below a program, and those that name a folder: a broker has no parent here."""
     every = psutil.process_iter(["cmdline"])
     named = [process for process in every if str(folder) in " ".join(process.info["cmdline"] or ())]
     return {*program.children(), *named}

@@ -218,7 +218,7 @@ def _prepare(environment: Environment, runner: Any, **_: Any) -> None:
 def _warn_of_open_page(options: Any) -> None:
     if not options.headless and not options.web_login and options.web_host not in {LOOPBACK, "::1", "localhost"}:
         logger.warning(
-            "--web-host %s: whoever reaches this address can start load runs: add --web-login", options.web_host
+            "--web-host %s: everyone who reaches this address can start load runs: add --web-login", options.web_host
         )
 
 

@@ -100,7 +100,7 @@ class Consumer(consumer.Consumer):
     pool: Any
 
     def on_connection_error_after_connected(self, exc: Exception) -> None:
-        """Say which tasks run before the channel gives back those that do not: see `FastReapPool.flush`."""
+        """Say which tasks run before the channel requeues those that do not: see `FastReapPool.flush`."""
         if self.pool is not None and getattr(self.pool, "flush", None):
             self.pool.flush()
         super().on_connection_error_after_connected(exc)

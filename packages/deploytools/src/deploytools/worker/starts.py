@@ -13,12 +13,11 @@ INITIALISATION = "initialisation"
 
 @dataclass(kw_only=True, slots=True)
 class Start:
-    """A process that starts: what it is doing, the number of that step, and whether it has failed."""
+    """A process that starts: what it is doing, and the number of that step."""
 
     process: Any
     doing: str = INITIALISATION
     step: int = 0
-    has_failed: bool = False
 
 
 @dataclass(kw_only=True, slots=True)
@@ -61,7 +60,7 @@ class Starts:
 
     def fail(self, start: Start, why: str, *, now: float) -> float:
         """Note that a process does not become warm; return how many seconds to wait before it is replaced."""
-        start.has_failed = start.process._controlled_termination = True  # billiard logs nothing of its end
+        start.process._controlled_termination = True  # billiard logs nothing of its end
         if now >= self.retry_at:
             self._tries += 1
             self.retry_at = now + retry_delay_seconds(self._tries)
